@@ -1,0 +1,43 @@
+# Everything that a fresh machine needs: `make demo` shows the tool at work, `make test` proves it.
+# Only Python 3.11+, make and a package registry are expected; uv is fetched when it is missing.
+
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := $(UV) run --no-sync
+export UV_PYTHON_DOWNLOADS = never
+
+DEMO_RUN := runs/demo
+SAMPLE := samples/crossing
+
+.PHONY: setup demo test check samples clean
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml | $(UV)
+	$(UV) sync --quiet --python $(PYTHON)
+	@touch $@
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet uv
+
+demo: setup
+	$(RUN) track $(SAMPLE)/video.mp4 --auto-prompt --memory samples/memory --output $(DEMO_RUN) --overwrite
+	$(RUN) track eval $(DEMO_RUN) $(SAMPLE)/truth
+	@echo "run folder:      $(DEMO_RUN)"
+	@echo "annotated video: $(DEMO_RUN)/annotated.mp4"
+
+test: setup
+	$(RUN) pytest
+
+check: setup
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy tracker
+	$(RUN) pytest --quiet tests/test_imports.py
+
+samples: setup
+	$(RUN) python -m samples.make_samples
+
+clean:
+	rm -rf .venv .uv runs .pytest_cache .mypy_cache .ruff_cache

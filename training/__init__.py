@@ -1,0 +1,1 @@
+"""How the demo models were made. Not installed with the package."""

@@ -1,0 +1,285 @@
+"""Train the demo SAM2 model from nothing.
+
+    python -m training.train_sam2 --minutes 75 --clips DIR --cutouts DIR --output FOLDER
+
+Single frames first, then clips that grow longer; the learning rate follows a cosine over the given
+time (or steps). Every few minutes the averaged weights are checked on held-out clips, written
+beside a log, and the state is saved so that the same command goes on after an interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from sam2.modeling.sam2_base import SAM2Base
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from tracker.locations import shipped
+from training.assets import Assets, Folders, load_assets
+from training.clip_forward import ClipRunner
+from training.clips import ClipBatch, ClipShape, ClipStream, make_clip
+from training.losses import weighted
+from training.prompts import PromptKind
+
+_KINDS: tuple[PromptKind, ...] = ("mask", "box", "points", "box+points")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the schedule: until which share of the run, with which batches and prompts."""
+
+    until: float
+    shapes: tuple[ClipShape, ...]
+    kind_shares: tuple[float, float, float, float]  # mask, box, points, box+points
+
+
+# Most of the run sees small frames, which cost half as much; the end sees the model's own size.
+_SINGLES = ClipShape(clips=10, frames=1, objects=4, size=192)
+STAGES = (
+    Stage(0.2, (_SINGLES,), (0.0, 0.5, 0.3, 0.2)),
+    Stage(
+        0.72,
+        (ClipShape(4, 3, 3, 192), ClipShape(4, 3, 3, 192), ClipShape(3, 4, 3, 192), _SINGLES),
+        (0.45, 0.3, 0.15, 0.1),
+    ),
+    Stage(
+        1.0,
+        (
+            *(ClipShape(3, 5, 3, 192), ClipShape(2, 4, 3, 256), ClipShape(2, 6, 3, 256)),
+            ClipShape(clips=6, frames=1, objects=4, size=256),
+        ),
+        (0.4, 0.35, 0.1, 0.15),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: wall-clock minutes or a number of steps."""
+
+    minutes: float | None
+    steps: int | None
+
+    def share(self, seconds: float, step: int) -> float:
+        """The part of the run that is done, 0 to 1."""
+        done = step / self.steps if self.steps else seconds / (60 * (self.minutes or 1))
+        return min(done, 1.0)
+
+
+@dataclass
+class Trainer:
+    """Model, optimiser and everything that a resumed run needs."""
+
+    model: SAM2Base
+    assets: Assets
+    budget: Budget
+    seed: int
+    learning_rate: float
+    workers: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    _streams: dict[ClipShape, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.device = next(self.model.parameters()).device
+        self.generator = torch.Generator(self.device).manual_seed(self.seed)
+        self.rng = np.random.default_rng(self.seed)
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(0.998))
+        self.runner = ClipRunner(self.model, self.generator)
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        plain = [p for p in self.model.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98))
+
+    def next_batch(self, shape: ClipShape) -> ClipBatch:
+        if shape not in self._streams:
+            stream = ClipStream(self.assets, shape, self.seed + 1000 * self.step)
+            loader = DataLoader(stream, batch_size=None, num_workers=self.workers)
+            self._streams[shape] = iter(loader)
+        batch = next(self._streams[shape])
+        return ClipBatch(batch.images_bthwc.to(self.device), batch.masks_bkthw.to(self.device))
+
+    def train_step(self) -> dict[str, float]:
+        """One update; returns the mean losses."""
+        share = self.budget.share(self.seconds, self.step)
+        stage = next(s for s in STAGES if share <= s.until)
+        shape = stage.shapes[int(self.rng.integers(len(stage.shapes)))]
+        shares = np.array(stage.kind_shares)
+        if shape.frames == 1:
+            shares = shares * [0, 1, 1, 1]
+        kind = _KINDS[int(self.rng.choice(4, p=shares / shares.sum()))]
+        corrections = int(shape.frames == 1 and self.rng.random() < 0.4)
+        late = shape.frames > 2 and self.rng.random() < 0.25
+        correct_frame = int(self.rng.integers(1, shape.frames)) if late else -1
+        warm = min(1.0, (self.step + 1) / 150)
+        rate = self.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        started = time.monotonic()
+        self.model.train()
+        batch = self.next_batch(shape)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            losses, _ = self.runner.run(
+                batch, kind, corrections=corrections, correct_frame=correct_frame
+            )
+        loss = weighted(losses)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.average.update_parameters(self.model)
+        self.step += 1
+        self.seconds += time.monotonic() - started
+        return {k: float(np.mean([float(x[k].detach()) for x in losses])) for k in losses[0]}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+@torch.inference_mode()
+def validate(model: SAM2Base, assets: Assets, clips: int = 8) -> dict[str, float]:
+    """Mean J (over frames after the first, objects in view) on fixed held-out clips, by prompt."""
+    model.eval()
+    runner = ClipRunner(model, torch.Generator().manual_seed(0))
+    rng = np.random.default_rng(12345)
+    shape = ClipShape(clips=1, frames=8, objects=3)
+    scores: dict[str, list[float]] = {"mask": [], "box": [], "box first frame": []}
+    for _ in range(clips):
+        images, masks = make_clip(rng, assets, shape)
+        batch = ClipBatch(torch.from_numpy(images)[None], torch.from_numpy(masks)[None])
+        for kind in ("mask", "box"):
+            _, predicted = runner.run(batch, kind)
+            truth = batch.masks_bkthw
+            union = (predicted | truth).flatten(3).sum(3)
+            ious = (predicted & truth).flatten(3).sum(3) / union.clamp(min=1)
+            seen = truth.flatten(3).any(3)
+            scores[kind] += ious[:, :, 1:][seen[:, :, 1:]].tolist()
+            if kind == "box":
+                scores["box first frame"] += ious[:, :, 0][seen[:, :, 0]].tolist()
+    model.sam_mask_decoder._forward_hooks.clear()
+    return {kind: float(np.mean(values)) for kind, values in scores.items()}
+
+
+def new_model(device: str, seed: int) -> SAM2Base:
+    """The demo architecture with random weights, its object score starting at `present`."""
+    torch.manual_seed(seed)
+    config = OmegaConf.load(shipped("configs") / "sam2" / "demo.yaml")
+    model: SAM2Base = instantiate(config.model).to(device)
+    # A score below zero gates the mask away and no gradient would ever bring it back.
+    torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 5.0)
+    return model
+
+
+def export(average: AveragedModel, path: Path) -> None:
+    """Write the averaged weights in SAM2's checkpoint form, in half precision."""
+    weights = {k: v.half().cpu() for k, v in average.module.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    torch.save({"model": weights}, partial)
+    partial.replace(path)
+
+
+def train(trainer: Trainer, val_assets: Assets, output: Path, check_minutes: float) -> None:
+    """Train until the budget is spent; log, check, export and save on the way."""
+    output.mkdir(parents=True, exist_ok=True)
+    saved = output / "state.pt"
+    if saved.exists():
+        trainer.restore(torch.load(saved, weights_only=True))
+    checked, recent = trainer.seconds, []
+    while trainer.budget.share(trainer.seconds, trainer.step) < 1:
+        recent.append(trainer.train_step())
+        done = trainer.budget.share(trainer.seconds, trainer.step) >= 1
+        if len(recent) == 50 or done:
+            means = {k: float(np.mean([r[k] for r in recent])) for k in recent[0]}
+            _log(output, trainer, means)
+            recent = []
+        if trainer.seconds - checked > 60 * check_minutes or done:
+            checked = trainer.seconds
+            export(trainer.average, output / "sam2_demo.pt")
+            torch.save(trainer.state(), output / "state.part")
+            (output / "state.part").replace(saved)
+            _log(output, trainer, validate(trainer.average.module, val_assets))
+
+
+def _log(output: Path, trainer: Trainer, values: dict[str, float]) -> None:
+    entry = {"step": trainer.step, "minutes": round(trainer.seconds / 60, 2)}
+    entry |= {k: round(v, 4) for k, v in values.items()}
+    with (output / "log.jsonl").open("a") as log:
+        log.write(json.dumps(entry) + "\n")
+    click.echo(json.dumps(entry))
+
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--minutes", type=float, help="Train for this long (wall clock).")
+@click.option("--steps", type=int, help="Train for this many steps instead; repeatable exactly.")
+@click.option("--images", multiple=True, type=_FOLDER, help="A folder of photographs.")
+@click.option("--clips", multiple=True, type=_FOLDER, help="A folder of MP4 clips.")
+@click.option("--cutouts", multiple=True, type=_FOLDER, help="A folder with images/ and masks/.")
+@click.option("--output", type=click.Path(path_type=Path), required=True)
+@click.option("--sprites", default=1500, show_default=True, help="Painted objects to begin with.")
+@click.option("--learning-rate", default=8e-4, show_default=True)
+@click.option("--check-minutes", default=8.0, show_default=True)
+@click.option("--workers", default=0, show_default=True, help="Processes that make clips.")
+@click.option("--threads", default=2, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def main(
+    minutes: float | None,
+    steps: int | None,
+    images: tuple[Path, ...],
+    clips: tuple[Path, ...],
+    cutouts: tuple[Path, ...],
+    output: Path,
+    sprites: int,
+    learning_rate: float,
+    check_minutes: float,
+    workers: int,
+    threads: int,
+    device: str,
+    seed: int,
+) -> None:
+    """Train the demo SAM2 model."""
+    if (minutes is None) == (steps is None):
+        raise click.UsageError("give --minutes or --steps")
+    torch.set_num_threads(threads)
+    folders = Folders(images, clips, cutouts)
+    trainer = Trainer(
+        model=new_model(device, seed),
+        assets=load_assets(folders, sprites=sprites, seed=seed, split="train"),
+        budget=Budget(minutes, steps),
+        seed=seed,
+        learning_rate=learning_rate,
+        workers=workers,
+    )
+    val_assets = load_assets(folders, sprites=max(sprites // 5, 20), seed=seed, split="val")
+    train(trainer, val_assets, output, check_minutes)
+
+
+if __name__ == "__main__":
+    main()
