@@ -93,6 +93,8 @@ def load_assets(
             if (i % 10 == 5) == held:
                 image, mask = _photo(path), folder / "masks" / f"{path.stem}.png"
                 mask_hw = _mask(mask, image)
+                if not mask_hw.any():
+                    continue
                 portraits.append((image, mask_hw))
                 cutouts.append(_cutout(image, mask_hw))
     stills = photos + [image for image, _ in portraits] + [clip[0] for clip in clips]

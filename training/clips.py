@@ -41,7 +41,8 @@ def make_clip(
     while True:
         scene = random_scene(rng, assets, objects=shape.objects + 1, speed=rng.uniform(0.5, 1.8))
         times = rng.integers(0, 6) + rng.choice([1, 1, 2, 2, 3, 4]) * np.arange(shape.frames)
-        rendered = [scene.render(float(t), shape.size, shape.size) for t in times]
+        aspect = float(rng.choice([1.0, 4 / 3, 16 / 9, 16 / 9, 9 / 16]))
+        rendered = [scene.render(float(t), shape.size, shape.size, aspect) for t in times]
         ids = np.stack([frame.ids_hw for frame in rendered])
         areas = np.bincount(ids[0].ravel(), minlength=256)
         seen = [i for i in range(1, shape.objects + 3) if areas[i] >= _SMALLEST_PX]

@@ -7,6 +7,7 @@ recoloured on its own, and the shared surface still says which patches belong to
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,11 +22,12 @@ from training.textures import Image, Rng, random_texture
 
 PATCH = 14
 _FRAME_HW = (256, 304)
+_KEPT = 48  # pairs that wait to be seen again: rendering costs more than taking a view
 # Patches down and across, by progress: small views first, which are cheap, then the real sizes.
 _GRIDS = (
     (0.30, ((10, 10), (12, 12), (10, 15))),
     (0.65, ((12, 12), (14, 14), (12, 18))),
-    (1.01, ((14, 14), (16, 16), (14, 22), (18, 24))),
+    (1.01, ((14, 14), (16, 16), (12, 20), (16, 22))),
 )
 
 
@@ -73,11 +75,22 @@ class PairMaker:
         self.assets = assets
         self.rng = rng
         self._numbers: dict[Hashable, int] = {}
-        self._textures = 0
+        self._textures = self._drawn = 0
+        self._recent: deque[tuple[Source, Source]] = deque(maxlen=_KEPT)
 
     def pairs(self, count: int) -> list[tuple[Source, Source]]:
+        """Half of them new; the others are drawn from the last ones, to be seen in new views."""
         kinds = (self.same_scene, self.other_scene, self.still_twice, self.flow_pair)
-        return [kinds[i % len(kinds)]() for i in range(count)]
+        while len(self._recent) < count:
+            self._recent.append(kinds[len(self._recent) % len(kinds)]())
+        new = []
+        for _ in range((count + 1) // 2):
+            self._drawn += 1
+            new.append(kinds[self._drawn % len(kinds)]())
+        old = self.rng.choice(len(self._recent), count - len(new), replace=False)
+        pairs = new + [self._recent[i] for i in old]
+        self._recent.extend(new)
+        return pairs
 
     def same_scene(self) -> tuple[Source, Source]:
         rng = self.rng
@@ -104,8 +117,14 @@ class PairMaker:
         return shots[0], shots[1]
 
     def still_twice(self) -> tuple[Source, Source]:
-        key, image = self._surroundings(textures=not (self.assets.photos or self.assets.clips))
-        source = _plain_source(image, key)
+        portraits = self.assets.portraits
+        if portraits and self.rng.random() < 0.4:
+            image, mask_hw = portraits[int(self.rng.integers(len(portraits)))]
+            source = _plain_source(image, self._number(("photo", id(image))))
+            source.owner_hw[mask_hw > 0] = -self._number(("person", id(image)))
+        else:
+            key, image = self._surroundings(textures=not (self.assets.photos or self.assets.clips))
+            source = _plain_source(image, key)
         return source, source
 
     def flow_pair(self) -> tuple[Source, Source]:
@@ -134,8 +153,8 @@ class PairMaker:
             clip = self.assets.clips[index]
             return self._number(("clip", index)), clip[int(rng.integers(len(clip)))]
         if self.assets.photos and (draw < 0.8 or not textures):
-            index = int(rng.integers(len(self.assets.photos)))
-            return self._number(("photo", index)), self.assets.photos[index]
+            image = self.assets.photos[int(rng.integers(len(self.assets.photos)))]
+            return self._number(("photo", id(image))), image
         self._textures += 1
         return self._number(("texture", self._textures)), random_texture(rng, 288)
 
@@ -162,16 +181,18 @@ def _plain_source(image: Image, key: int) -> Source:
 def _flow_surface(first: Image, second: Image) -> tuple[Float, NDArray[np.bool_]]:
     """For each pixel of `second` its place in `first`, and whether the way back agrees."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    a, b = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second))
+    a, b = (cv2.pyrDown(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in (first, second))
     to_first, to_second = flow.calc(b, a, None), flow.calc(a, b, None)
     height, width = b.shape
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     place = np.dstack([x, y]) + to_first
     back = cv2.remap(to_second, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
     error = np.linalg.norm(to_first + back, axis=-1)
-    known = error < 1.5 + 0.03 * np.linalg.norm(to_first, axis=-1)
+    known = error < 0.8 + 0.03 * np.linalg.norm(to_first, axis=-1)
     known &= (place >= 0).all(-1) & (place < (width, height)).all(-1)
-    return place, known
+    full_wh = first.shape[1::-1]
+    known = cv2.resize(known.astype(np.uint8), full_wh, interpolation=cv2.INTER_NEAREST) > 0
+    return cv2.resize(2 * place, full_wh), known
 
 
 def shared_place(rng: Rng, a: Source, b: Source) -> tuple[NDArray, NDArray] | None:

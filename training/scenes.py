@@ -125,31 +125,36 @@ class Scene:
     seed: int = 0
     background_ids: NDArray[np.uint8] | None = None
 
-    def render(self, t: float, width: int, height: int) -> Rendered:
-        """The frame at time t (in frames)."""
-        colour, surface, ids = self._draw_background(t, width, height)
+    def render(self, t: float, width: int, height: int, pixel_aspect: float = 1.0) -> Rendered:
+        """The frame at time t (in frames).
+
+        `pixel_aspect` is a pixel's width over its height: with 16/9, a square frame shows what a
+        wide video shows after SAM2 has squeezed it to its square input.
+        """
+        colour, surface, ids = self._draw_background(t, width, height, pixel_aspect)
         owner = np.zeros((height, width), np.uint8)
         for index, layer in enumerate(self.layers):
-            _draw_layer(layer, t, index + 1, colour, ids, owner, surface)
+            _draw_layer(layer, t, index + 1, colour, ids, owner, surface, pixel_aspect)
         image = np.clip(colour + 0.5, 0, 255).astype(np.uint8)
         return Rendered(image, ids, owner, surface)
 
     def _draw_background(
-        self, t: float, width: int, height: int
+        self, t: float, width: int, height: int, pixel_aspect: float
     ) -> tuple[Float, Float, NDArray[np.uint8]]:
         background = self.backgrounds[int(t) % len(self.backgrounds)]
         bh, bw = background.shape[:2]
         camera = self.camera
         jitter = np.random.default_rng((self.seed, int(t))).normal(0, camera.shake, 2)
         zoom = camera.zoom * camera.zoom_rate**t
-        scale = max(width / bw, height / bh) * max(zoom, 0.2)
+        wide = width * pixel_aspect
+        scale = max(wide / bw, height / bh) * max(zoom, 0.2)
         centre = np.array(camera.start) + np.array(camera.velocity) * t + jitter
         angle = camera.angle + camera.spin * t
         cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
         to_background = np.array(
             [
-                [cos, -sin, centre[0] * bw - cos * width / 2 + sin * height / 2],
-                [sin, cos, centre[1] * bh - sin * width / 2 - cos * height / 2],
+                [cos * pixel_aspect, -sin, centre[0] * bw - cos * wide / 2 + sin * height / 2],
+                [sin * pixel_aspect, cos, centre[1] * bh - sin * wide / 2 - cos * height / 2],
             ],
             np.float32,
         )
@@ -179,22 +184,24 @@ def _draw_layer(
     ids: NDArray[np.uint8],
     owner: NDArray[np.uint8],
     surface: Float,
+    pixel_aspect: float,
 ) -> None:
     """Composite one layer onto the frame, in place, inside the rectangle that it can reach."""
     height, width = ids.shape
-    unit, motion = min(width, height), layer.motion
+    wide, motion = width * pixel_aspect, layer.motion
     fx, fy, size, angle = motion.place(t)
-    cx, cy, size_px = fx * width, fy * height, max(size * unit, 2.0)
+    cx, cy, size_px = fx * wide, fy * height, max(size * min(wide, height), 2.0)
     aspect = layer.sprite.shape[0] / layer.sprite.shape[1]
     half_w, half_h = size_px * motion.squash / 2, size_px * aspect / 2
     reach = np.hypot(half_w, half_h) * (1 + 2 * abs(motion.wobble)) + 2
-    x1, x2 = int(max(cx - reach, 0)), int(min(cx + reach + 1, width))
+    x1 = int(max((cx - reach) / pixel_aspect, 0))
+    x2 = int(min((cx + reach) / pixel_aspect + 1, width))
     y1, y2 = int(max(cy - reach, 0)), int(min(cy + reach + 1, height))
     if x1 >= x2 or y1 >= y2:
         return
     y, x = np.mgrid[y1:y2, x1:x2].astype(np.float32)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    dx, dy = x - np.float32(cx), y - np.float32(cy)
+    dx, dy = x * np.float32(pixel_aspect) - np.float32(cx), y - np.float32(cy)
     u = (dx * cos + dy * sin) / np.float32(2 * half_w)
     v = (dy * cos - dx * sin) / np.float32(2 * half_h)
     if motion.wobble:

@@ -1,0 +1,1 @@
+"""Measurements, side by side and with the command that repeats them. Not installed."""

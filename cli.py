@@ -1,0 +1,5 @@
+"""The command line from a checkout: `python cli.py …` is `track …`."""
+
+from tracker.cli import main
+
+main()

@@ -1,0 +1,144 @@
+"""Installed SAM2 models by name, and prompts on single images."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+from tracker import locations
+from tracker.errors import ModelError, PromptError, SettingsError
+from tracker.models.sam2 import ImagePrompter, load_video_predictor
+from tracker.models.streaming import StreamingVideoPredictor
+
+CLICK: dict[str, Any] = {"points_n2": [[70, 60]], "point_labels_n": [1]}
+
+
+@pytest.fixture(scope="module")
+def prompter(predictor: StreamingVideoPredictor, clip: Any) -> ImagePrompter:
+    prompter = ImagePrompter(predictor)
+    prompter.set_image(clip[0])
+    return prompter
+
+
+@pytest.fixture
+def installed_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_streaming: Any) -> Any:
+    """The demo model of an installation: its shipped config, and random weights."""
+    weights = small_streaming().state_dict()
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"model": weights}, tmp_path / "checkpoints" / "sam2_demo.pt")
+    (tmp_path / "configs").symlink_to(locations.shipped("configs"))
+    monkeypatch.setattr(locations, "shipped", lambda folder: tmp_path / folder)
+    monkeypatch.setenv("TRACK_MODELS", str(tmp_path / "none pulled"))
+    return weights
+
+
+@pytest.mark.parametrize("name", ["auto", "demo"])
+def test_load_by_name(installed_demo: Any, name: str) -> None:
+    predictor = load_video_predictor(name, device="cpu")
+    assert isinstance(predictor, StreamingVideoPredictor)
+    assert predictor.image_size == 256
+    assert torch.equal(predictor.no_mem_embed, installed_demo["no_mem_embed"])
+
+
+def test_another_image_size_tracks(installed_demo: Any, endless_clip: Any) -> None:
+    predictor = load_video_predictor("demo", device="cpu", image_size=96)
+    assert predictor.image_size == 96
+    state = predictor.init_state(endless_clip(3))
+    predictor.add_new_points_or_box(state, 0, 1, box=[4, 4, 40, 40])
+    assert [frame for frame, _ in predictor.track(state)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("image_size", [0, -32, 100, 1000])
+def test_an_image_size_that_the_encoder_cannot_halve(image_size: int) -> None:
+    with pytest.raises(SettingsError, match=f"multiple of 32, not {image_size}"):
+        load_video_predictor("demo", image_size=image_size)
+
+
+def test_a_model_that_is_not_there(installed_demo: Any) -> None:
+    with pytest.raises(ModelError, match=r"track models pull sam2\.1_hiera_large"):
+        load_video_predictor("sam2.1_hiera_large")
+
+
+def test_a_click_has_three_meanings_best_first(prompter: ImagePrompter, clip: Any) -> None:
+    candidates = prompter.predict(**CLICK)
+    assert len(candidates) == 3
+    scores = [each.predicted_iou for each in candidates]
+    assert scores == sorted(scores, reverse=True) and all(0 <= score <= 1 for score in scores)
+    for each in candidates:
+        assert each.mask_hw.shape == (clip.height, clip.width) and each.mask_hw.dtype == np.bool_
+    assert len({each.mask_hw.tobytes() for each in candidates}) == 3
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        {"box_xyxy": (60, 70, 120, 120)},
+        {"points_n2": [[70, 60], [10, 10]], "point_labels_n": [1, 0]},
+        {**CLICK, "box_xyxy": (60, 50, 120, 120)},
+        {"points_n2": np.zeros((0, 2)), "point_labels_n": [], "box_xyxy": (0, 0, 176, 144)},
+    ],
+)
+def test_a_clear_prompt_has_one(prompter: ImagePrompter, prompt: dict[str, Any]) -> None:
+    assert len(prompter.predict(**prompt)) == 1
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_the_masks_are_those_of_sam2(predictor: Any, prompter: ImagePrompter, clip: Any) -> None:
+    """Of its own image predictor, given the feature sizes of a 64 px model."""
+    own = SAM2ImagePredictor(predictor)
+    own._bb_feat_sizes = [(16, 16), (8, 8), (4, 4)]
+    own.set_image(clip[0].copy())
+    masks, ious, _ = own.predict(np.array([[70, 60]]), np.array([1]))
+    for candidate, index in zip(prompter.predict(**CLICK), np.argsort(-ious), strict=True):
+        np.testing.assert_array_equal(candidate.mask_hw, masks[index].astype(bool))
+        assert candidate.predicted_iou == pytest.approx(ious[index])
+
+
+def test_feature_sizes_at_1024_px_are_those_written_in_sam2(small_streaming: Any) -> None:
+    predictor = small_streaming("++model.image_size=1024")
+    assert ImagePrompter(predictor)._predictor._bb_feat_sizes == [(256, 256), (128, 128), (64, 64)]
+
+
+def test_the_next_image_takes_the_place_of_the_last(
+    predictor: Any, prompter: ImagePrompter, clip: Any
+) -> None:
+    first = prompter.predict(**CLICK)[0].mask_hw
+    other = ImagePrompter(predictor)
+    other.set_image(np.ascontiguousarray(clip[40][:100, :90]))
+    assert other.predict(**CLICK)[0].mask_hw.shape == (100, 90)
+    other.set_image(clip[0])
+    np.testing.assert_array_equal(other.predict(**CLICK)[0].mask_hw, first)
+
+
+def test_no_warning_reaches_the_caller(predictor: Any, clip: Any) -> None:
+    image_hwc = clip[0].copy()
+    image_hwc.flags.writeable = False  # as a video reader hands it out
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ImagePrompter(predictor).set_image(image_hwc)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ({}, "at least one point or a box"),
+        ({"points_n2": [[1, 2]]}, "together"),
+        ({"points_n2": [[176, 2]], "point_labels_n": [1]}, "point 176,2 lies outside"),
+        ({"points_n2": [[np.nan, 2]], "point_labels_n": [1]}, "finite"),
+        ({"box_xyxy": (9, 9, 9, 20)}, "X1 < X2"),
+    ],
+)
+def test_refused(prompter: ImagePrompter, prompt: dict[str, Any], message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        prompter.predict(**prompt)
+
+
+def test_without_an_image(predictor: Any) -> None:
+    with pytest.raises(RuntimeError, match="set_image"):
+        ImagePrompter(predictor).predict(**CLICK)

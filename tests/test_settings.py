@@ -1,0 +1,55 @@
+"""Defaults, presets and contradictions."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracker.errors import SettingsError
+from tracker.settings import TrackSettings, presets
+
+
+def test_a_preset_overrides_defaults_and_what_is_given_overrides_the_preset():
+    assert TrackSettings.from_options("fast").max_image_size == 512
+    assert TrackSettings.from_options("fast", search_samples=5).search_samples == 5
+    assert TrackSettings.from_options("fast", image_size=256, stride=None) == TrackSettings(
+        image_size=256, search_samples=presets()["fast"]["search_samples"]
+    )
+
+
+@pytest.mark.parametrize("name", ["fast", "quality"])
+def test_every_preset_is_valid(name):
+    assert TrackSettings.from_options(name) != TrackSettings()
+
+
+def test_json_brings_settings_back():
+    settings = TrackSettings(auto_prompt=True, labels=["cup", "ball"], end=9, fallback="center")
+    assert TrackSettings.from_json(settings.to_json()) == settings
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"stride": 0}, "--stride 0: must be 1 or more"),
+        ({"start": -1}, "--start -1: must be 0 or more"),
+        ({"image_size": 16}, "--image-size 16: must be 32 or more"),
+        ({"start": 5, "end": 5}, "leave no frame"),
+        ({"direction": "sideways"}, "one of forward, backward, both"),
+        ({"reader": None}, "one of pyav, decord"),
+        ({"fallback": "left", "auto_prompt": True}, "--fallback left: one of center"),
+        ({"image_size": 64, "max_image_size": 64}, "not both"),
+        ({"labels": ["cup"]}, "--label needs --auto-prompt"),
+        ({"memory": "refs"}, "--memory needs --auto-prompt"),
+        ({"remember": True}, "--remember needs --auto-prompt"),
+        ({"search_frames": 3}, "--search-frames needs --auto-prompt"),
+    ],
+)
+def test_bad_values_and_contradictions_are_refused(values, message):
+    with pytest.raises(SettingsError, match=message):
+        TrackSettings(**values)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(SettingsError, match="--preset slow: one of fast, quality"):
+        TrackSettings.from_options("slow")
+    with pytest.raises(SettingsError, match="unknown setting 'speed'"):
+        TrackSettings.from_json({"speed": 3})

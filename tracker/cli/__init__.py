@@ -1,0 +1,141 @@
+"""The command `track`: parse, call, render.
+
+A first argument that is not the name of a command is a video, and means `track run`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any, NoReturn
+
+import click
+
+from tracker.errors import TrackError
+
+DONE, UNEXPECTED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+# Imported when they are called, so that `--help` answers at once.
+COMMANDS = {
+    "run": "tracker.cli.run:run",
+    "eval": "tracker.cli.eval:evaluate",
+    "memory": "tracker.cli.memory:memory",
+    "models": "tracker.cli.models:models",
+    "doctor": "tracker.cli.doctor:doctor",
+}
+
+
+class TrackGroup(click.Group):
+    """`track`: finds commands by name, means `run` by anything else, and owns the exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in {*COMMANDS, "--help", "--version"}:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, **kwargs: Any
+    ) -> NoReturn:
+        """Run a command and exit: 0 done, 2 bad input, 3 no match, 130 interrupted, 1 a bug."""
+        given = list(sys.argv[1:] if args is None else args)
+        debug = "--debug" in given
+        given = [arg for arg in given if arg != "--debug"]
+        with _quiet_libraries(debug), _termination_interrupts():
+            code = self._exit_code(given, debug, kwargs)
+        sys.exit(code)
+
+    def _exit_code(self, args: list[str], debug: bool, kwargs: dict[str, Any]) -> int:
+        kwargs = {**kwargs, "standalone_mode": False}
+        try:
+            result = super().main(args, **kwargs)
+            return result if isinstance(result, int) else DONE
+        except (KeyboardInterrupt, click.Abort):
+            return _fail("interrupted", INTERRUPTED)
+        except click.ClickException as error:
+            return _fail(_usage(error), BAD_INPUT)
+        except TrackError as error:
+            if debug:
+                traceback.print_exc()
+            return _fail(str(error), error.exit_code)
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            return _fail(what + ("" if debug else "; --debug shows the traceback"), UNEXPECTED)
+
+
+@click.group(
+    cls=TrackGroup,
+    context_settings={"help_option_names": ["--help"]},
+    epilog="With any command, --debug shows the traceback of an error.",
+)
+@click.version_option(metadata.version("track"), prog_name="track")
+def main() -> None:
+    """Find an object by a stored reference, follow it through a video, and keep its masks.
+
+    `track VIDEO …` is short for `track run VIDEO …`.
+    """
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"error: {message}" if code != INTERRUPTED else message, err=True)
+    return code
+
+
+def _usage(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    return f"{message}; see {context.command_path} --help" if context else message
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: finished work is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _quiet_libraries(debug: bool) -> Iterator[None]:
+    """Keep the warnings, logs and bars of libraries off the terminal, unless debugging."""
+    if debug:
+        yield
+        return
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

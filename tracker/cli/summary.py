@@ -1,0 +1,44 @@
+"""The table that ends a run."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tracker.session.summary import ObjectSummary, RunSummary
+
+
+def print_summary(summary: RunSummary) -> None:
+    """Print a run's objects and what was written, to stdout."""
+    table = Table("object", "label", "prompt", "score", "frames visible", "confidence", box=None)
+    for entry in summary.objects:
+        table.add_row(*(Text(cell) for cell in _cells(entry, summary.frames)))
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print()
+    for name, text in _facts(summary):
+        console.print(Text(f"{name:<10}", style="bold"), Text(text), sep="")
+
+
+def _cells(entry: ObjectSummary, frames: int) -> tuple[str, ...]:
+    return (
+        str(entry.id),
+        entry.label or "",
+        f"{entry.prompt} on frame {entry.frame} ({entry.source})",
+        "" if entry.score is None else f"{entry.score:.2f}",
+        f"{entry.frames_visible} of {frames}",
+        "" if entry.mean_confidence is None else f"{entry.mean_confidence:.2f}",
+    )
+
+
+def _facts(summary: RunSummary) -> list[tuple[str, str]]:
+    speed = f", {summary.frames / summary.seconds:.1f} frames/s" if summary.seconds else ""
+    facts = [
+        ("run", summary.run),
+        ("model", f"{', '.join(summary.models.values())}{speed}"),
+        *((name, path) for name, path in summary.outputs.items()),
+    ]
+    if summary.problems:
+        facts.append(("damaged", f"{len(summary.problems)} places, first {summary.problems[0]}"))
+    return facts

@@ -1,0 +1,155 @@
+"""From matched patches to prompts that may hit the object: points, a box, or both.
+
+Nothing is taken from the coordinates of the stored mask: every point is the centre of a patch of
+the searched image, and every box encloses such patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from tracker.masks import BoolMask, Box
+from tracker.memory.likeness import Likeness
+from tracker.memory.retrieval import PatchMatches
+from tracker.types import NEGATIVE, POSITIVE
+
+PromptKind = Literal["points", "box", "both"]
+
+MOST_POINTS = 5  # of each sign
+PADDING_PX = 5  # around the matched patches
+REGION_LEVEL = 0.5  # a region goes down to this share of the greatest contrast
+REGION_MASS = 0.3  # a second part counts when it has this share of the main part's contrast
+NEAR = 3  # patches around a region in which background may be confused with the object
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """A prompt worth trying.
+
+    Attributes:
+        kind: `points`, `box` or `both`.
+        points_n2: float32 `xy` in pixels; empty for `box`.
+        point_labels_n: int32, 1 positive, 0 negative.
+        box_xyxy: in pixels; None for `points`.
+    """
+
+    kind: PromptKind
+    points_n2: NDArray[np.float32]
+    point_labels_n: NDArray[np.int32]
+    box_xyxy: Box | None
+
+
+def propose(
+    maps: Likeness,
+    matches: PatchMatches,
+    size_hw: tuple[int, int],
+    kinds: tuple[PromptKind, ...],
+    seed: int = 0,
+) -> list[Proposal]:
+    """Prompts for the regions where the object may lie, the likeliest first.
+
+    Args:
+        maps: of the searched image.
+        matches: of the same reference with the same image.
+        size_hw: height and width of the searched image in pixels.
+        kinds: what to propose for each region.
+        seed: of the clustering.
+    """
+    proposals = []
+    for region_hw in object_regions(maps.contrast_hw):
+        positive = _positive_cells(region_hw, maps, matches, seed)
+        negative = _negative_cells(region_hw, maps, seed)
+        points = _centres(np.concatenate([positive, negative]), region_hw.shape, size_hw)
+        labels = np.array([POSITIVE] * len(positive) + [NEGATIVE] * len(negative), np.int32)
+        box = _box(region_hw, size_hw)
+        no_points, no_labels = points[:0], labels[:0]
+        made = {
+            "points": Proposal("points", points, labels, None),
+            "box": Proposal("box", no_points, no_labels, box),
+            "both": Proposal("both", points, labels, box),
+        }
+        proposals += [made[kind] for kind in kinds]
+    return proposals
+
+
+def object_regions(contrast_hw: NDArray[np.float32]) -> list[BoolMask]:
+    """Where the object may lie, as masks on the patch grid, the likeliest first.
+
+    The patches above half of the greatest contrast fall into connected parts. The part with the
+    greatest sum of contrast is one region; that part and the others of weight together are a
+    second one, for objects that something in front divides. At least one patch is always found.
+    """
+    level = REGION_LEVEL * max(float(contrast_hw.max()), 0.0)
+    above = contrast_hw >= min(level, float(contrast_hw.max()))
+    count, parts_hw = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
+    mass = np.bincount(parts_hw[above], weights=contrast_hw[above], minlength=count)
+    main = int(mass[1:].argmax()) + 1
+    weighty = np.flatnonzero(mass >= REGION_MASS * mass[main])
+    weighty = weighty[weighty > 0]
+    regions = [parts_hw == main]
+    if len(weighty) > 1:
+        regions.append(np.isin(parts_hw, weighty))
+    return regions
+
+
+def _positive_cells(
+    region_hw: BoolMask, maps: Likeness, matches: PatchMatches, seed: int
+) -> NDArray[np.int64]:
+    """Mutually matched patches of the object in the region; where there is none, the region's."""
+    good = matches.inside_n & matches.mutual_n & region_hw[tuple(matches.query_cells_n2.T)]
+    cells = matches.query_cells_n2[good] if good.any() else np.argwhere(region_hw)
+    return _spread(cells, maps.contrast_hw, seed)
+
+
+def _negative_cells(region_hw: BoolMask, maps: Likeness, seed: int) -> NDArray[np.int64]:
+    """Background near the region that looks like the object: what a mask might spill into."""
+    near = _grown(region_hw, NEAR) & ~_grown(region_hw, 1) & (maps.contrast_hw < 0)
+    confusing = near & (maps.foreground_hw >= np.median(maps.foreground_hw[region_hw]))
+    return _spread(np.argwhere(confusing), maps.foreground_hw, seed)
+
+
+def _spread(
+    cells_n2: NDArray[np.int64], quality_hw: NDArray[np.float32], seed: int
+) -> NDArray[np.int64]:
+    """At most 5 of the cells, far apart: those nearest to the centres of weighted k-means."""
+    if len(cells_n2) <= MOST_POINTS:
+        return cells_n2
+    weights = np.maximum(quality_hw[tuple(cells_n2.T)], 1e-6)
+    means = KMeans(MOST_POINTS, n_init=4, random_state=seed)
+    means.fit(cells_n2.astype(np.float64), sample_weight=weights)
+    gaps = np.linalg.norm(cells_n2[None] - means.cluster_centers_[:, None], axis=2)
+    return cells_n2[np.unique(gaps.argmin(axis=1))]
+
+
+def _grown(region_hw: BoolMask, patches: int) -> BoolMask:
+    kernel = np.ones((2 * patches + 1, 2 * patches + 1), np.uint8)
+    return cv2.dilate(region_hw.astype(np.uint8), kernel) > 0
+
+
+def _centres(
+    cells_n2: NDArray[np.int64], grid_hw: tuple[int, ...], size_hw: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Patch centres `xy` in pixels."""
+    share_yx = (cells_n2 + 0.5) / np.array(grid_hw)
+    return (share_yx * np.array(size_hw))[:, ::-1].astype(np.float32)
+
+
+def _box(region_hw: BoolMask, size_hw: tuple[int, int]) -> Box:
+    """The box around a region's patches with 5 px padding, clipped to the image."""
+    rows, columns = np.flatnonzero(region_hw.any(axis=1)), np.flatnonzero(region_hw.any(axis=0))
+    (height, width), (grid_height, grid_width) = size_hw, region_hw.shape
+    y1, y2 = (n * height / grid_height for n in (rows[0], rows[-1] + 1))
+    x1, x2 = (n * width / grid_width for n in (columns[0], columns[-1] + 1))
+    return (
+        float(max(x1 - PADDING_PX, 0)),
+        float(max(y1 - PADDING_PX, 0)),
+        float(min(x2 + PADDING_PX, width)),
+        float(min(y2 + PADDING_PX, height)),
+    )

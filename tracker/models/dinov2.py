@@ -1,0 +1,161 @@
+"""DINOv2 features of an image: one vector for the whole, one for every patch of 14 x 14 pixels."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoConfig, Dinov2Config, Dinov2Model
+from transformers.utils import logging as transformers_logging
+
+from tracker.errors import ModelError
+from tracker.models.device import pick_device
+from tracker.models.registry import resolve
+from tracker.types import ImageFeatures
+
+SMALLEST_LONG_SIDE = 448  # px: 32 patches, enough to see an object of a tenth of the frame's width
+SMALLEST_GRID = 4  # patches along the shorter side, however thin the image is
+
+# The statistics of ImageNet in RGB that DINOv2 was trained with (facebookresearch/dinov2,
+# dinov2/data/transforms.py).
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_quiet = threading.Lock()
+
+
+def load_features(name: str = "auto", device: str = "auto") -> FeatureExtractor:
+    """Load a feature model by its registry name.
+
+    Raises:
+        ModelError: when it is unknown, not installed, or its folder cannot be loaded.
+    """
+    files = resolve(name, "features")
+    return FeatureExtractor(files.name, files.path, files.sha256, pick_device(device))
+
+
+class FeatureExtractor:
+    """A `Dinov2Model` from a local folder, ready to describe images. Float32, deterministic.
+
+    Attributes:
+        name: of the model in the registry.
+        weights_sha256: of its weights; features of different weights must never be compared.
+        device: where it runs.
+        long_side: pixels that the longer side of an image is resized to.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        weights_sha256: str,
+        device: torch.device | str = "cpu",
+        long_side: int | None = None,
+    ) -> None:
+        """Load `config.json` and `model.safetensors` of `folder`; nothing else, no network.
+
+        `long_side` defaults to the size that the model was trained at (518 for the public ones),
+        but at least 448.
+        """
+        self.name = name
+        self.weights_sha256 = weights_sha256
+        self.device = torch.device(device)
+        self._model = _load(name, Path(folder)).eval()
+        torch.nn.Module.to(self._model, self.device)  # transformers hides the type of its own `to`
+        self._patch = int(self._model.config.patch_size)
+        self.long_side = long_side or max(SMALLEST_LONG_SIDE, int(self._model.config.image_size))
+        mean = torch.tensor(IMAGENET_MEAN, device=self.device)
+        std = torch.tensor(IMAGENET_STD, device=self.device)
+        self._mean_c11, self._std_c11 = mean[:, None, None], std[:, None, None]
+
+    def grid_hw(self, height: int, width: int) -> tuple[int, int]:
+        """Patches along each side of an image of that many pixels; the aspect is kept."""
+        scale = self.long_side / max(height, width)
+        rows, columns = (
+            max(SMALLEST_GRID, round(n * scale / self._patch)) for n in (height, width)
+        )
+        return rows, columns
+
+    @torch.inference_mode()
+    def extract(self, image_hwc: NDArray[np.uint8]) -> ImageFeatures:
+        """Describe an RGB uint8 image of any size; one forward pass.
+
+        The global feature is the class token after the last layer norm, the patch features are
+        the other tokens; all are L2-normalised.
+        """
+        rows, columns = self.grid_hw(*image_hwc.shape[:2])
+        resized = _resize(image_hwc, rows * self._patch, columns * self._patch)
+        pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1).float() / 255
+        pixels = (pixels - self._mean_c11) / self._std_c11
+        tokens = self._model(pixel_values=pixels[None]).last_hidden_state[0]
+        tokens = torch.nn.functional.normalize(tokens.float(), dim=-1).cpu().numpy()
+        return ImageFeatures(tokens[0].copy(), tokens[1:].reshape(rows, columns, -1).copy())
+
+
+def _resize(image_hwc: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    shrinking = height * width < image_hwc.shape[0] * image_hwc.shape[1]
+    method = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+    return np.ascontiguousarray(cv2.resize(image_hwc, (width, height), interpolation=method))
+
+
+def _load(name: str, folder: Path) -> Dinov2Model:
+    """The model in `folder`, with every weight accounted for."""
+    for file in ("config.json", "model.safetensors"):
+        if not (folder / file).is_file():
+            raise ModelError(f"feature model {name!r}: {folder / file} is missing")
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if isinstance(config, Dinov2Config):
+            model, report = _read_weights(folder)
+    # What transformers and safetensors raise for a damaged folder has no common base.
+    except Exception as error:
+        raise ModelError(f"feature model {name!r} in {folder} cannot be loaded: {error}") from error
+    if not isinstance(config, Dinov2Config):
+        raise ModelError(f"feature model {name!r}: expected dinov2, found {config.model_type}")
+    mismatch = _first_mismatch(report)
+    if mismatch:
+        raise ModelError(
+            f"feature model {name!r}: weights and config.json in {folder} do not fit: {mismatch}"
+        )
+    return model
+
+
+def _first_mismatch(report: dict[str, Any]) -> str | None:
+    """What `from_pretrained` would have made up, or left out, in words."""
+    for key, found, expected in sorted(report["mismatched_keys"]):
+        return f"{key} has the shape {tuple(found)}, expected {tuple(expected)}"
+    for key in sorted(report["missing_keys"]):
+        return f"{key} is missing"
+    for key in sorted(report["unexpected_keys"]):
+        return f"{key} is unknown"
+    return None
+
+
+def _read_weights(folder: Path) -> Any:
+    """The pair (model, report) of `from_pretrained`, which says nothing itself.
+
+    Its progress bar and its warnings are global switches of transformers, so they are put back.
+    """
+    with _quiet:
+        verbosity = transformers_logging.get_verbosity()
+        bar = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        try:
+            return Dinov2Model.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # reported, and refused above
+                output_loading_info=True,
+            )
+        finally:
+            transformers_logging.set_verbosity(verbosity)
+            if bar:
+                transformers_logging.enable_progress_bar()

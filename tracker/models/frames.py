@@ -1,0 +1,116 @@
+"""Frames as the model wants them, made one at a time when they are asked for."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from tracker.errors import VideoError
+
+UNKNOWN_LENGTH = 2**31 - 1
+"""`len` of a source whose length shows only at its end.
+
+A large constant, because SAM2 scales its pointer encodings by `min(number of frames, 16)`
+(sam2_base.py:588): a length that grew while streaming would change the masks.
+"""
+
+# sam2/utils/misc.py:217, load_video_frames_from_jpg_images
+_MEAN_RGB = (0.485, 0.456, 0.406)
+_STD_RGB = (0.229, 0.224, 0.225)
+
+
+@runtime_checkable
+class FrameSource(Protocol):
+    """Where frames come from: an indexed video.
+
+    `height` and `width` are those of every frame, in pixels. `len` is the number of frames, or
+    `UNKNOWN_LENGTH`. `source[index]` is RGB uint8 `hwc`, and raises IndexError past the end.
+    """
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
+
+
+class EndOfVideo(IndexError):
+    """The source has no frame of this index, nor of any larger one."""
+
+
+class VideoFileFrames:
+    """A video file or a folder of images as a `FrameSource`.
+
+    Only a folder knows its length; what a file's header claims is often wrong, so the end is where
+    decoding ends.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        from tracker.video import (
+            open_video,
+        )  # not for those who bring frames of their own
+
+        self._reader = open_video(Path(path))
+        info = self._reader.info
+        self.height, self.width = info.height, info.width
+        is_file = info.stems is None or info.frame_count is None
+        self._length = UNKNOWN_LENGTH if is_file else info.frame_count
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        return self._reader.read(index).image_hwc
+
+
+def open_frames(source: str | PathLike[str] | FrameSource) -> FrameSource:
+    """`source` itself when it is a FrameSource, else the frames of the file or folder it names."""
+    if isinstance(source, str | PathLike):
+        return VideoFileFrames(source)
+    if isinstance(source, FrameSource):
+        return source
+    raise VideoError(
+        f"expected a path or a FrameSource (height, width, len, [index]), got {type(source)}"
+    )
+
+
+class FrameTensors:
+    """`inference_state["images"]`: as many tensors as the source has frames, none of them kept.
+
+    `images[index]` is the normalised float32 tensor of shape (3, size, size) on `device`, with the
+    bits that sam2/utils/misc.py gives it: resized with Pillow (`_load_img_as_tensor`), divided by
+    255, less the mean, divided by the standard deviation. The frame travels to the device as uint8.
+    """
+
+    def __init__(self, source: FrameSource, image_size: int, device: torch.device) -> None:
+        self.source = source
+        self._size = image_size
+        self._device = device
+        # Divisors are tensors because CUDA multiplies by the rounded inverse of a Python number.
+        self._white = torch.tensor(255.0, device=device)
+        self._mean = torch.tensor(_MEAN_RGB, device=device)[:, None, None]
+        self._std = torch.tensor(_STD_RGB, device=device)[:, None, None]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        if index < 0:
+            raise IndexError(f"frames count from 0, not from {index}")
+        try:
+            image_hwc = self.source[index]
+        except IndexError as error:
+            raise EndOfVideo(f"the video has no frame {index}") from error
+        small_hwc = np.array(Image.fromarray(image_hwc).resize((self._size, self._size)))
+        small_chw = torch.from_numpy(small_hwc).to(self._device).permute(2, 0, 1).contiguous()
+        return small_chw.float().div_(self._white).sub_(self._mean).div_(self._std)

@@ -1,0 +1,124 @@
+"""The installed SAM2 models: a video predictor by name, and prompts on single images."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+from tracker.errors import SettingsError
+from tracker.masks import BoolMask, Box
+from tracker.models.device import pick_device
+from tracker.models.prompt_checks import check_points_and_box
+from tracker.models.registry import resolve
+from tracker.models.streaming import StreamingVideoPredictor, build_streaming_video_predictor
+
+COARSEST_STRIDE_PX = 32
+"""The image size is a multiple of this: the image encoder halves it five times."""
+
+
+def load_video_predictor(
+    name: str = "auto", device: str = "auto", image_size: int | None = None
+) -> StreamingVideoPredictor:
+    """The installed SAM2 model called `name`, ready to track.
+
+    Args:
+        name: of the registry; `auto` is the best one installed. Nothing is downloaded.
+        device: as `tracker.models.device.pick_device`.
+        image_size: side in pixels of the square that frames are resized to, a multiple of 32; None
+            for what the model was trained at. Smaller is faster and coarser.
+
+    Raises:
+        SettingsError: for a device or an image size that cannot be used.
+        ModelError: for a model that is unknown, not installed or damaged.
+    """
+    overrides = [] if image_size is None else [f"++model.image_size={_checked(image_size)}"]
+    chosen_device = pick_device(device)
+    files = resolve(name, "sam2")
+    return build_streaming_video_predictor(
+        files.config, files.path, chosen_device, hydra_overrides_extra=overrides
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class MaskCandidate:
+    """One answer to a prompt.
+
+    Attributes:
+        mask_hw: bool at the image's resolution.
+        predicted_iou: the decoder's own estimate of the mask's IoU, 0 to 1.
+    """
+
+    mask_hw: BoolMask
+    predicted_iou: float
+
+
+class ImagePrompter:
+    """Prompts on a single image, answered by the weights of a video predictor.
+
+    Wraps sam2's `SAM2ImagePredictor`, so the image is resized as SAM2 does it for images (bilinear,
+    torchvision), not as for videos (bicubic, Pillow).
+    """
+
+    def __init__(self, predictor: StreamingVideoPredictor) -> None:
+        with warnings.catch_warnings():  # sam2/utils/transforms.py:30 scripts its transforms
+            warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")
+            self._predictor = SAM2ImagePredictor(predictor)
+        # sam2_image_predictor.py:62 has the sizes of a 1024 px model written out.
+        side = predictor.sam_image_embedding_size
+        self._predictor._bb_feat_sizes = [(side * k, side * k) for k in (4, 2, 1)]
+        self._size_wh: tuple[int, int] | None = None
+
+    @torch.inference_mode()
+    def set_image(self, image_hwc: NDArray[np.uint8]) -> None:
+        """Encode an image, RGB uint8 `hwc`; the prompts that follow are about it."""
+        self._predictor.set_image(np.array(image_hwc))  # torchvision warns of read-only arrays
+        height, width = image_hwc.shape[:2]
+        self._size_wh = (width, height)
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        points_n2: ArrayLike | None = None,
+        point_labels_n: ArrayLike | None = None,
+        box_xyxy: Box | None = None,
+    ) -> list[MaskCandidate]:
+        """The masks that the prompt may mean, best first.
+
+        A single point is ambiguous (a part, or the whole?) and gets three candidates; a box, or
+        several points, gets one.
+
+        Args:
+            points_n2: `xy` in pixels of the image, shape (n, 2).
+            point_labels_n: 1 positive, 0 negative, shape (n,).
+            box_xyxy: in pixels.
+
+        Raises:
+            PromptError: for a prompt that is malformed or outside the image.
+            RuntimeError: when no image was set.
+        """
+        if self._size_wh is None:
+            raise RuntimeError("call set_image first")
+        points, labels, box = check_points_and_box(
+            points_n2, point_labels_n, box_xyxy, self._size_wh, "image prompt"
+        )
+        ambiguous = box is None and points is not None and len(points) == 1
+        masks_nhw, ious_n, _ = self._predictor.predict(
+            points, labels, box, multimask_output=ambiguous
+        )
+        best_first = np.argsort(-ious_n, kind="stable")
+        return [
+            MaskCandidate(masks_nhw[i] > 0, float(np.clip(ious_n[i], 0, 1))) for i in best_first
+        ]
+
+
+def _checked(image_size: int) -> int:
+    if image_size <= 0 or image_size % COARSEST_STRIDE_PX:
+        raise SettingsError(
+            f"the image size must be a positive multiple of {COARSEST_STRIDE_PX}, not {image_size}"
+        )
+    return image_size

@@ -1,0 +1,330 @@
+"""SAM2's video predictor with lazy frames and a state that does not grow with the video.
+
+The masks are those of `sam2.sam2_video_predictor.SAM2VideoPredictor`, bit for bit; a script written
+for it runs on this one unchanged. Comments name the lines they mirror of sam2 1.1.0: VP is
+sam2/sam2_video_predictor.py, SB is sam2/modeling/sam2_base.py. `docs/streaming.md` says what is
+kept, and where the two differ on purpose.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
+
+from tracker.errors import ModelError, PromptError, SettingsError, VideoError
+from tracker.models.bounded_predictor import BoundedPredictor, State
+from tracker.models.bounded_state import Output
+from tracker.models.building import build_from_config, load_weights
+from tracker.models.device import pick_device
+from tracker.models.frames import EndOfVideo, FrameSource, FrameTensors, open_frames
+from tracker.models.prompt_checks import check_frame_index, check_mask, check_points_and_box
+from tracker.models.registry import resolve
+from tracker.types import ObjectMask
+
+VideoMasks = tuple[int, list[Any], torch.Tensor]
+"""SAM2's answer: frame index, object ids, mask logits (objects, 1, height, width), float32."""
+
+_CLASS_OVERRIDE = "++model._target_=tracker.models.streaming.StreamingVideoPredictor"
+
+# build_sam.py:119-130. They stand here because there they would overrule the caller's overrides.
+_POSTPROCESSING = (
+    "++model.sam_mask_decoder_extra_args.dynamic_multimask_via_stability=true",
+    "++model.sam_mask_decoder_extra_args.dynamic_multimask_stability_delta=0.05",
+    "++model.sam_mask_decoder_extra_args.dynamic_multimask_stability_thresh=0.98",
+    "++model.binarize_mask_from_pts_for_mem_enc=true",
+    "++model.fill_hole_area=8",
+)
+
+_log = logging.getLogger(__name__)
+
+
+def build_streaming_video_predictor(
+    config_file: str | PathLike[str],
+    ckpt_path: str | PathLike[str] | None = None,
+    device: str | torch.device = "cuda",
+    mode: str = "eval",
+    hydra_overrides_extra: Sequence[str] = (),
+    apply_postprocessing: bool = True,
+    **kwargs: Any,
+) -> StreamingVideoPredictor:
+    """As `sam2.build_sam.build_sam2_video_predictor`, which it calls, for the streaming predictor.
+
+    Args:
+        config_file: a config of the package sam2, such as `configs/sam2.1/sam2.1_hiera_t.yaml`, or
+            the path of a YAML file of the same form.
+        ckpt_path: weights in SAM2's form, `{"model": state dict}`, in any float type. Code inside
+            is never run. None leaves the weights random.
+        device: as `tracker.models.device.pick_device`. The default, `cuda`, means `auto` on a
+            machine without CUDA, so that scripts written for SAM2 run there too.
+        mode: `eval`, or anything else for training mode.
+        hydra_overrides_extra: Hydra overrides. They win over all that is set here.
+        apply_postprocessing: SAM2's own set of overrides, which fills holes up to 8 low-resolution
+            pixels and falls back to one of three masks when the single one is unstable.
+
+    Raises:
+        ModelError: for a config that cannot be found or built, or weights that cannot be read or do
+            not fit it; the message names what was expected and what was found.
+        SettingsError: for a device that is not here, or `vos_optimized=True`.
+    """
+    if kwargs.get("vos_optimized"):
+        raise SettingsError("the streaming predictor has no vos_optimized variant; leave it out")
+    if device == "cuda" and not torch.cuda.is_available():
+        device = "auto"
+        _log.info("no CUDA device here; running on %s", pick_device(device))
+    postprocessing = _POSTPROCESSING if apply_postprocessing else ()
+    overrides = [_CLASS_OVERRIDE, *postprocessing, *hydra_overrides_extra]
+    predictor = build_from_config(config_file, pick_device(device), mode, overrides, **kwargs)
+    if ckpt_path is not None:
+        load_weights(predictor, Path(ckpt_path), str(config_file))
+    return predictor
+
+
+class StreamingVideoPredictor(BoundedPredictor):
+    """`SAM2VideoPredictor` for videos of any length.
+
+    Same methods, same masks. Corrections of frames that were tracked before are lasting:
+    `add_all_frames_to_correct_as_cond` is true unless an override sets it. Prompts are checked
+    before anything changes. No progress bar is printed.
+    """
+
+    def __init__(self, *, add_all_frames_to_correct_as_cond: bool = True, **kwargs: Any) -> None:
+        super().__init__(
+            add_all_frames_to_correct_as_cond=add_all_frames_to_correct_as_cond, **kwargs
+        )
+
+    @classmethod
+    def from_pretrained(cls, model_id: str, **kwargs: Any) -> StreamingVideoPredictor:
+        """The pulled model of a hub id such as `facebook/sam2.1-hiera-tiny`.
+
+        Nothing is downloaded: raises ModelError, naming the command that would, unless installed.
+        """
+        if model_id not in HF_MODEL_ID_TO_FILENAMES:
+            known = ", ".join(HF_MODEL_ID_TO_FILENAMES)
+            raise ModelError(f"unknown hub id {model_id!r}; known: {known}")
+        files = resolve(HF_MODEL_ID_TO_FILENAMES[model_id][1].removesuffix(".pt"), "sam2")
+        return build_streaming_video_predictor(files.config, files.path, **kwargs)
+
+    @torch.inference_mode()
+    def init_state(
+        self,
+        video_path: str | PathLike[str] | FrameSource,
+        offload_video_to_cpu: bool = False,
+        offload_state_to_cpu: bool = False,
+        async_loading_frames: bool = False,
+    ) -> State:
+        """A new inference state over a video, of which the first frame alone is read.
+
+        Args:
+            video_path: a video file, a folder of images, or a FrameSource.
+            offload_video_to_cpu: normalise frames on the CPU instead of the model's device.
+            offload_state_to_cpu: keep memories on the CPU.
+            async_loading_frames: without effect; frames are always read when needed.
+
+        Raises:
+            VideoError: for a video that cannot be opened or has no frames.
+        """
+        source = open_frames(video_path)
+        device = torch.device("cpu") if offload_video_to_cpu else self.device
+        state: State = {
+            "images": FrameTensors(source, self.image_size, device),
+            "num_frames": len(source),
+            "offload_video_to_cpu": offload_video_to_cpu,
+            "offload_state_to_cpu": offload_state_to_cpu,
+            "video_height": source.height,
+            "video_width": source.width,
+            "device": self.device,
+            "storage_device": torch.device("cpu") if offload_state_to_cpu else self.device,
+            "cached_features": {},
+            "constants": {},
+            "obj_id_to_idx": {},
+            "obj_idx_to_id": {},
+            "obj_ids": [],
+            "point_inputs_per_obj": {},
+            "mask_inputs_per_obj": {},
+            "output_dict_per_obj": {},
+            "temp_output_dict_per_obj": {},
+            "frames_tracked_per_obj": {},
+        }
+        try:
+            self._get_image_feature(state, frame_idx=0, batch_size=1)
+        except EndOfVideo as error:
+            raise VideoError("the video has no frames") from error
+        return state
+
+    @torch.inference_mode()
+    def add_new_points_or_box(
+        self,
+        inference_state: State,
+        frame_idx: int,
+        obj_id: Any,
+        points: Any = None,
+        labels: Any = None,
+        clear_old_points: bool = True,
+        normalize_coords: bool = True,
+        box: Any = None,
+    ) -> VideoMasks:
+        """As SAM2's. A prompt that cannot be meant is a PromptError and changes nothing.
+
+        Coordinates are pixels of the video, or fractions of it with `normalize_coords=False`.
+        """
+        name = f"prompt for object {obj_id} on frame {frame_idx}"
+        size = (inference_state["video_width"], inference_state["video_height"])
+        size = size if normalize_coords else (1, 1)
+        points, labels, box = check_points_and_box(points, labels, box, size, name)
+        if box is not None and not clear_old_points:
+            raise PromptError(f"{name}: a box replaces earlier points; set clear_old_points=True")
+        frame_idx = self._check_frame(inference_state, frame_idx, name)
+        return super().add_new_points_or_box(
+            inference_state,
+            frame_idx,
+            obj_id,
+            points=points,
+            labels=labels,
+            clear_old_points=clear_old_points,
+            normalize_coords=normalize_coords,
+            box=box,
+        )
+
+    @torch.inference_mode()
+    def add_new_mask(
+        self, inference_state: State, frame_idx: int, obj_id: Any, mask: Any
+    ) -> VideoMasks:
+        """As SAM2's. The mask has the video's size or the model's; every non-zero value is object.
+
+        Raises:
+            PromptError: for an empty mask, one of another size, or a frame that is not there;
+                nothing has changed then.
+        """
+        name = f"prompt for object {obj_id} on frame {frame_idx}"
+        video_hw = (inference_state["video_height"], inference_state["video_width"])
+        model_hw = (self.image_size, self.image_size)
+        mask_hw = torch.from_numpy(check_mask(mask, (video_hw, model_hw), name)).to(self.device)
+        if mask_hw.shape != model_hw:
+            mask_hw = _resized_mask(mask_hw, model_hw)
+            if not mask_hw.any():
+                raise PromptError(
+                    f"{name}: the mask is too small to be seen at the model's image size of "
+                    f"{self.image_size} pixels; take a larger image size, or give a box"
+                )
+        frame_idx = self._check_frame(inference_state, frame_idx, name)
+        return super().add_new_mask(inference_state, frame_idx, obj_id, mask_hw)
+
+    def clear_all_prompts_in_frame(
+        self, inference_state: State, frame_idx: int, obj_id: Any, need_output: bool = True
+    ) -> VideoMasks | None:
+        """As SAM2's; an unknown object is a PromptError."""
+        if obj_id not in inference_state["obj_id_to_idx"]:
+            raise PromptError(f"there is no object {obj_id}")
+        return super().clear_all_prompts_in_frame(inference_state, frame_idx, obj_id, need_output)
+
+    @torch.inference_mode()
+    def propagate_in_video(
+        self,
+        inference_state: State,
+        start_frame_idx: int | None = None,
+        max_frame_num_to_track: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[VideoMasks]:
+        """As SAM2's: yields frame index, object ids and mask logits at video resolution.
+
+        Ends where the source ends. Raises PromptError if an object has no prompt.
+        """
+        steps = self._walk(inference_state, start_frame_idx, max_frame_num_to_track, reverse)
+        for frame_idx, obj_ids, video_masks, _ in steps:
+            yield frame_idx, obj_ids, video_masks
+
+    @torch.inference_mode()
+    def track(
+        self,
+        inference_state: State,
+        start_frame_idx: int | None = None,
+        max_frame_num_to_track: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[int, tuple[ObjectMask, ...]]]:
+        """`propagate_in_video` in this package's form: masks with object score and predicted IoU.
+
+        Yields the frame index and one ObjectMask per object, object ids ascending.
+        """
+        steps = self._walk(inference_state, start_frame_idx, max_frame_num_to_track, reverse)
+        for frame_idx, obj_ids, video_masks, outs in steps:
+            masks_nhw = (video_masks[:, 0] > 0).cpu().numpy()
+            objects = [
+                ObjectMask(
+                    object_id=obj_id,
+                    mask_hw=mask_hw,
+                    object_score=float(out["object_score_logits"]),
+                    predicted_iou=float(out["predicted_iou"].clamp(0, 1)),
+                )
+                for obj_id, mask_hw, out in zip(obj_ids, masks_nhw, outs, strict=True)
+            ]
+            yield frame_idx, tuple(sorted(objects, key=lambda each: each.object_id))
+
+    def _walk(
+        self, state: State, start: int | None, max_frames: int | None, reverse: bool
+    ) -> Iterator[tuple[int, list[Any], torch.Tensor, list[Output]]]:
+        """One pass over the video, as VP:546-630; also yields each object's output."""
+        self.propagate_in_video_preflight(state)
+        obj_ids = state["obj_ids"]
+        for frame_idx in _processing_order(state, start, max_frames, reverse):
+            try:
+                steps = [
+                    self._track_object(state, obj_idx, frame_idx, reverse)
+                    for obj_idx in range(len(obj_ids))
+                ]
+            except EndOfVideo:
+                return
+            pred_masks = torch.cat([masks for masks, _ in steps])
+            _, video_masks = self._get_orig_video_res_output(state, pred_masks)
+            yield frame_idx, obj_ids, video_masks, [out for _, out in steps]
+
+    def _check_frame(self, state: State, frame_idx: Any, name: str) -> int:
+        """The frame's index, once the frame was read; its features are then in the cache."""
+        frame_idx = check_frame_index(frame_idx, state["num_frames"], name)
+        try:
+            self._get_image_feature(state, frame_idx, batch_size=1)
+        except EndOfVideo as error:
+            raise PromptError(f"{name}: the video ends before") from error
+        return frame_idx
+
+    def propagate_in_video_preflight(self, inference_state: State) -> None:
+        """As VP:480; an object without a prompt is a PromptError."""
+        if not inference_state["obj_ids"]:
+            raise PromptError("nothing to track: give points, a box or a mask for an object first")
+        for obj_id, obj_idx in inference_state["obj_id_to_idx"].items():
+            stored = inference_state["output_dict_per_obj"][obj_idx]["cond_frame_outputs"]
+            new = inference_state["temp_output_dict_per_obj"][obj_idx]["cond_frame_outputs"]
+            if not stored and not new:
+                raise PromptError(f"object {obj_id} has no prompt: give points, a box or a mask")
+        super().propagate_in_video_preflight(inference_state)
+
+
+def _resized_mask(mask_hw: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+    """As VP:319-328."""
+    resized = torch.nn.functional.interpolate(
+        mask_hw[None, None].float(), size_hw, mode="bilinear", antialias=True
+    )
+    return resized[0, 0] >= 0.5
+
+
+def _processing_order(
+    state: State, start: int | None, max_frames: int | None, reverse: bool
+) -> range:
+    """The frames of a pass, as VP:561-581: up to `max_frames` beyond the start, both ends included.
+
+    The start defaults to the earliest prompted frame. A reverse pass from frame 0 has no frames.
+    """
+    count = state["num_frames"]
+    if start is None:
+        outputs = state["output_dict_per_obj"].values()
+        start = min(t for each in outputs for t in each["cond_frame_outputs"])
+    start = check_frame_index(start, count, "propagation")
+    steps = count if max_frames is None else max_frames
+    if not reverse:
+        return range(start, min(start + steps, count - 1) + 1)
+    return range(start, max(start - steps, 0) - 1, -1) if start > 0 else range(0)

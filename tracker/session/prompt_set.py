@@ -1,0 +1,78 @@
+"""The prompts of one session: checked against the video, one per object and frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tracker.errors import PromptError
+from tracker.session.grid import FrameGrid
+from tracker.types import Prompt, VideoInfo
+
+
+class PromptSet:
+    """Prompts in the order they were given; those for one object on one frame become one."""
+
+    def __init__(self, info: VideoInfo, grid: FrameGrid) -> None:
+        self._info = info
+        self._grid = grid
+        self._prompts: dict[tuple[int, int], Prompt] = {}
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        return tuple(self._prompts.values())
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Ascending."""
+        return tuple(sorted({prompt.object_id for prompt in self.prompts}))
+
+    @property
+    def next_object_id(self) -> int:
+        """An id above all that are taken."""
+        return max(self.object_ids, default=0) + 1
+
+    @property
+    def labels(self) -> dict[int, str | None]:
+        """Object id to name, ids ascending."""
+        named = {p.object_id: p.label for p in self.prompts if p.label is not None}
+        return {i: named.get(i) for i in self.object_ids}
+
+    def of(self, object_id: int) -> tuple[Prompt, ...]:
+        """The prompts of one object."""
+        return tuple(p for p in self.prompts if p.object_id == object_id)
+
+    def add(self, prompt: Prompt) -> None:
+        """Add a prompt, or what it adds to one for the same object and frame.
+
+        Raises:
+            PromptError: when it lies outside the video or the processed frames, names an object
+                that has another name, or contradicts an earlier prompt. Nothing is added then.
+        """
+        self._grid.check(prompt)
+        prompt.check_inside(self._info)
+        name = self.labels.get(prompt.object_id)
+        if name is not None and prompt.label not in (None, name):
+            raise PromptError(
+                f"object {prompt.object_id} cannot be both {name!r} and {prompt.label!r}"
+            )
+        place = (prompt.object_id, prompt.frame)
+        earlier = self._prompts.get(place)
+        self._prompts[place] = prompt if earlier is None else _joined(earlier, prompt)
+
+
+def _joined(a: Prompt, b: Prompt) -> Prompt:
+    """Two prompts for one object on one frame as one. Raises PromptError if they exclude it."""
+    where = f"object {a.object_id} on frame {a.frame}"
+    if a.box_xyxy is not None and b.box_xyxy is not None:
+        raise PromptError(f"{where} has two boxes; give one")
+    if a.mask_hw is not None or b.mask_hw is not None:
+        raise PromptError(f"{where} has a mask and another prompt; give one of them")
+    return replace(
+        a,
+        points_n2=np.concatenate([a.points_n2, b.points_n2]),
+        point_labels_n=np.concatenate([a.point_labels_n, b.point_labels_n]),
+        box_xyxy=a.box_xyxy or b.box_xyxy,
+        label=a.label or b.label,
+    )

@@ -1,0 +1,182 @@
+"""Writes a run folder while a video is being tracked; one writer per run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tracker.errors import RunError
+from tracker.output.export import FORMATS
+from tracker.output.export.contract import FrameMasks
+from tracker.session import durable
+from tracker.session.prompts_file import prompts_text
+from tracker.session.run_folder import (
+    CHUNK_FRAMES,
+    MASKLETS,
+    PROMPTS,
+    RUN,
+    chunk_name,
+    is_run,
+    read_chunk,
+    to_line,
+)
+from tracker.session.run_info import RunInfo
+from tracker.types import FrameResult, Prompt
+
+LOCK = ".lock"
+
+
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that a run must not be written to. Nothing is changed.
+
+    Raises:
+        RunError: when it holds a run and `overwrite` is off, is in use by another process, or
+            holds anything that is not a run.
+    """
+    try:
+        entries = {entry.name for entry in folder.iterdir()} - {LOCK}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RunError(f"{folder} cannot be a run folder: {error.strerror or error}") from error
+    durable.check_not_locked(folder / LOCK)
+    if entries and not is_run(folder):
+        raise RunError(f"{folder} exists and is not a run; name another folder with --output")
+    if entries and not overwrite:
+        raise RunError(
+            f"{folder} holds a run; --overwrite replaces it, --output names another folder"
+        )
+
+
+class RunWriter:
+    """A context manager that takes results in any order and keeps what is complete.
+
+    A frame that comes again replaces the objects that it brings; the others keep their masks. On
+    leaving, the run's status becomes `complete`, `interrupted` or `failed`.
+    """
+
+    def __init__(
+        self, folder: str | Path, info: RunInfo, prompts: Iterable[Prompt], overwrite: bool = False
+    ) -> None:
+        """Make the folder, or take the place of the run that is there.
+
+        Raises:
+            RunError: as `check_target`, and when the folder cannot be written.
+        """
+        self.folder = Path(folder)
+        self.info = info
+        self._open: dict[str, dict[int, dict[str, Any]]] = {}
+        self._current = ""
+        check_target(self.folder, overwrite)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = durable.Lock(self.folder / LOCK)
+            self._begin(prompts)
+        except OSError as error:
+            raise durable.cannot_write(self.folder, error) from error
+
+    def _begin(self, prompts: Iterable[Prompt]) -> None:
+        durable.write_json(self.folder / RUN, self.info.to_json())
+        for name in (MASKLETS, *(output.file_name for output in FORMATS.values())):
+            _remove(self.folder / name)
+        (self.folder / MASKLETS).mkdir()
+        durable.write_text(self.folder / PROMPTS, prompts_text(prompts))
+
+    def write(self, result: FrameResult) -> None:
+        """Take one frame; its image is not kept.
+
+        Raises:
+            RunError: when a chunk cannot be written, on a full disk for instance.
+        """
+        frame = result.frame
+        chunk = chunk_name(frame.index)
+        if chunk != self._current:
+            self._keep_full()
+            self._current = chunk
+            if chunk not in self._open:
+                self._open[chunk] = self._read(chunk)
+        line = to_line(FrameMasks(frame.index, frame.pts, result.objects))
+        self._open[chunk][frame.index] = _merge(self._open[chunk].get(frame.index), line)
+
+    def flush(self) -> None:
+        """Write every chunk, also those of which frames are still missing."""
+        self._keep(list(self._open))
+
+    def note(self, **changes: Any) -> None:
+        """Change `run.json`."""
+        self.info = replace(self.info, **changes)
+        durable.write_json(self.folder / RUN, self.info.to_json())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.flush()
+                self.note(status="complete")
+            else:
+                self._end_early(error)
+        finally:
+            self._lock.release()
+
+    def _end_early(self, error: BaseException) -> None:
+        """Keep what is complete and say how it ended; the error itself is raised by the caller."""
+        with contextlib.suppress(RunError):  # the disk may be what failed
+            self._keep_full()
+            if isinstance(error, Exception):
+                self.note(status="failed", error=str(error) or type(error).__name__)
+            else:
+                self.note(status="interrupted")
+
+    def _keep_full(self) -> None:
+        self._keep([c for c, lines in self._open.items() if len(lines) == self._frames_in(c)])
+
+    def _keep(self, chunks: list[str]) -> None:
+        for chunk in chunks:
+            lines = sorted(self._open[chunk].items())
+            text = "".join(json.dumps(line, allow_nan=False) + "\n" for _, line in lines)
+            durable.write_text(self.folder / MASKLETS / chunk, text)
+            del self._open[chunk]
+        if self._current not in self._open:
+            self._current = ""
+
+    def _read(self, chunk: str) -> dict[int, dict[str, Any]]:
+        path = self.folder / MASKLETS / chunk
+        return {line["frame"]: line for line in read_chunk(path)} if path.exists() else {}
+
+    def _frames_in(self, chunk: str) -> int:
+        """How many frames of a chunk the settings ask for, as if the video had no end."""
+        settings, first = self.info.settings, int(chunk.split(".")[0])
+        last = first + CHUNK_FRAMES
+        end = last if settings.end is None else min(settings.end, last)
+        return sum(
+            (f - settings.start) % settings.stride == 0
+            for f in range(max(first, settings.start), end)
+        )
+
+
+def _merge(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """A frame's line with the objects of both; the new ones win."""
+    if old is None:
+        return new
+    objects = {entry["id"]: entry for entry in (*old["objects"], *new["objects"])}
+    return {**new, "objects": [objects[i] for i in sorted(objects)]}
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,140 @@
+"""The main job, end to end: a video and its prompts become a run folder with its outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from tracker.errors import RunError, SettingsError
+from tracker.models.streaming import StreamingVideoPredictor
+from tracker.session.auto_prompt import AutoPrompts, remember
+from tracker.session.exporting import export_run
+from tracker.session.identity import identify_video, versions
+from tracker.session.progress import Progress
+from tracker.session.run_folder import RunFolder
+from tracker.session.run_info import RunInfo
+from tracker.session.run_writer import RunWriter, check_target
+from tracker.session.session import TrackSession
+from tracker.settings import TrackSettings
+from tracker.types import Prompt
+
+ALWAYS = ("png", "csv")
+WITH_VIDEO = ("video", "overview")
+
+
+def track(
+    video: str | Path,
+    settings: TrackSettings | None = None,
+    prompts: Iterable[Prompt] = (),
+    output: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    predictor: StreamingVideoPredictor | None = None,
+    progress: Progress | None = None,
+) -> RunFolder:
+    """Track a video into a run folder.
+
+    Everything that can be wrong with the input is found before the folder is touched.
+
+    Args:
+        video: a video file or a folder of images.
+        prompts: of the user; those of the reference memory are added if the settings ask for it.
+        output: the run folder; `runs/<name of the video>` by default.
+        overwrite: take the place of a run that is there.
+        predictor: takes the place of the model that the settings name.
+
+    Raises:
+        NoMatchError: when the memory was asked, nothing matches, and there are no other prompts.
+        InputError: for anything else that is wrong; see `tracker.errors`.
+    """
+    settings, prompts = settings or TrackSettings(), tuple(prompts)
+    progress = progress or Progress()
+    folder = Path(output) if output else default_output(video)
+    if not prompts and not settings.auto_prompt:
+        raise SettingsError(
+            "nothing to track: give --auto-prompt, --point, --box, --mask or --prompts"
+        )
+    _check_folder(folder, Path(video), overwrite)
+    with TrackSession(video, settings, predictor=predictor) as session:
+        for prompt in prompts:
+            session.add_prompt(prompt)
+        found = _prepare(session, progress)
+        notices = (found.notice,) if found.notice else ()
+        info = _describe(session, found, notices)
+        with RunWriter(folder, info, session.prompts, overwrite) as writer:
+            _write_masks(session, writer, found, progress)
+            _write_outputs(writer, progress)
+    return RunFolder(folder)
+
+
+def default_output(video: str | Path) -> Path:
+    """`runs/<stem>` below the working directory."""
+    path = Path(video).resolve()
+    return Path("runs") / (path.name if path.is_dir() else path.stem)
+
+
+def _check_folder(folder: Path, video: Path, overwrite: bool) -> None:
+    check_target(folder, overwrite)
+    if video.resolve().is_relative_to(folder.resolve()):
+        raise RunError(f"{video} lies in the run folder {folder}; name another --output")
+
+
+def _prepare(session: TrackSession, progress: Progress) -> AutoPrompts:
+    """Load the model, and ask the memory if the settings say so."""
+    progress.stage("loading", None)
+    if session.model.name == "demo":
+        progress.notice(
+            "using demo, a small model; for real footage: track models pull sam2.1_hiera_small"
+        )
+    if not session.settings.auto_prompt:
+        return AutoPrompts()
+    progress.stage("looking for the object", None)
+    found = session.find_prompts()
+    if found.notice:
+        progress.notice(found.notice)
+    return found
+
+
+def _describe(session: TrackSession, found: AutoPrompts, notices: Sequence[str]) -> RunInfo:
+    models = {"sam2": session.model}
+    if found.features:
+        models["features"] = found.features
+    return RunInfo(
+        video=session.info,
+        identity=identify_video(session.info.path),
+        settings=session.settings,
+        models=models,
+        labels=session.labels,
+        versions=versions(),
+        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+        decisions=found.decisions,
+        notices=tuple(notices),
+    )
+
+
+def _write_masks(
+    session: TrackSession, writer: RunWriter, found: AutoPrompts, progress: Progress
+) -> None:
+    progress.stage("tracking", session.frame_count)
+    started, notices = time.monotonic(), list(writer.info.notices)
+    for result in session.propagate():
+        writer.write(result)
+        progress.frame()
+        if session.settings.remember and found.memory:
+            for text in remember(found.memory, found.prompts, result):
+                progress.notice(text)
+                notices.append(text)
+    writer.flush()
+    seconds = round(time.monotonic() - started, 3)
+    writer.note(seconds=seconds, problems=session.problems, notices=tuple(notices))
+
+
+def _write_outputs(writer: RunWriter, progress: Progress) -> None:
+    run = RunFolder(writer.folder)
+    formats = ALWAYS + (WITH_VIDEO if run.info.settings.video else ())
+    progress.stage("writing", len(run.frame_indices))
+    outputs = export_run(run, formats, on_frame=progress.frame)
+    problems = [f"{made.path.name}: {text}" for made in outputs for text in made.problems]
+    writer.note(problems=(*writer.info.problems, *problems))

@@ -1,0 +1,166 @@
+"""How a video is tracked: every default in one place, and every contradiction refused there.
+
+`TrackSettings` says how, the prompts say what, and both are kept in the run folder.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import Any, Literal, get_args
+
+from tracker import locations
+from tracker.errors import SettingsError
+
+Reader = Literal["pyav", "decord"]
+Direction = Literal["forward", "backward", "both"]
+PromptKind = Literal["auto", "points", "box", "both"]
+Fallback = Literal["center"]
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "reader": get_args(Reader),
+    "direction": get_args(Direction),
+    "prompt_kind": get_args(PromptKind),
+    "fallback": get_args(Fallback),
+}
+_SMALLEST = {
+    **{"image_size": 32, "max_image_size": 32, "start": 0, "stride": 1, "seed": 0},
+    **{"max_per_label": 1, "search_frames": 1, "search_samples": 1},
+}
+# These say how the memory is asked, so they mean nothing unless it is.
+_NEED_AUTO_PROMPT = (
+    *("memory", "labels", "prompt_kind", "max_per_label", "search_frames", "fallback", "remember"),
+)
+_OPTION_NAMES = {"labels": "--label"}
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """Everything that decides a run apart from the video and the prompts.
+
+    Attributes:
+        model, features: names in the model registry; `auto` is the best installed.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        image_size: side in pixels that frames are resized to for the model; None for the size it
+            was trained at.
+        max_image_size: the same, but only if the model was trained at a larger size.
+        reader: the video reader.
+        start, end, stride: the processed frames are `range(start, end, stride)` of the video;
+            `end` is exclusive, None for the last frame.
+        direction: where masks are carried from the prompts.
+        auto_prompt: ask the reference memory for the prompts.
+        memory: folder of the reference memory; None for the user's.
+        labels: only these labels are looked for; none given means all.
+        prompt_kind: what a match becomes.
+        max_per_label: objects per label.
+        search_frames: the object is looked for in that many frames from the first; None for all.
+        search_samples: how many frames, evenly spaced, are looked at before the search closes in.
+        fallback: `center` prompts the middle of the first frame when nothing matches.
+        remember: add the accepted result on the first prompted frame to the memory.
+        seed: for everything that draws random numbers.
+        video: write the annotated video.
+
+    Raises:
+        SettingsError: for a value out of range, or values that contradict each other.
+    """
+
+    model: str = "auto"
+    features: str = "auto"
+    device: str = "auto"
+    image_size: int | None = None
+    max_image_size: int | None = None
+    reader: Reader = "pyav"
+    start: int = 0
+    end: int | None = None
+    stride: int = 1
+    direction: Direction = "forward"
+    auto_prompt: bool = False
+    memory: str | None = None
+    labels: tuple[str, ...] = ()
+    prompt_kind: PromptKind = "auto"
+    max_per_label: int = 1
+    search_frames: int | None = None
+    search_samples: int = 32
+    fallback: Fallback | None = None
+    remember: bool = False
+    seed: int = 0
+    video: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices and not (value is None and _DEFAULTS[name] is None):
+                raise SettingsError(f"{option(name)} {value}: one of {', '.join(choices)}")
+        for name, smallest in _SMALLEST.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise SettingsError(f"{option(name)} {value}: must be {smallest} or more")
+        self._check_contradictions()
+
+    def _check_contradictions(self) -> None:
+        if self.end is not None and self.end <= self.start:
+            raise SettingsError(
+                f"--start {self.start} and --end {self.end} leave no frame; --end is exclusive"
+            )
+        if self.image_size and self.max_image_size:
+            raise SettingsError("give --image-size or --max-image-size, not both")
+        if not self.auto_prompt:
+            for name in _NEED_AUTO_PROMPT:
+                if getattr(self, name) != _DEFAULTS[name]:
+                    raise SettingsError(f"{option(name)} needs --auto-prompt")
+
+    @classmethod
+    def from_options(cls, preset: str | None = None, **given: Any) -> TrackSettings:
+        """Defaults, overridden by a preset, overridden by what is given; None is not given.
+
+        Raises:
+            SettingsError: also for an unknown preset.
+        """
+        chosen = {name: value for name, value in given.items() if value is not None}
+        values = {**(preset_values(preset) if preset else {}), **chosen}
+        if "image_size" in chosen and "max_image_size" not in chosen:
+            values.pop("max_image_size", None)
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with every setting; `from_json` reads it back."""
+        return {**asdict(self), "labels": list(self.labels)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> TrackSettings:
+        """Inverse of `to_json`; settings that are missing have their defaults.
+
+        Raises:
+            SettingsError: for an unknown setting or a bad value.
+        """
+        if unknown := sorted(value.keys() - _DEFAULTS.keys()):
+            raise SettingsError(f"unknown setting {unknown[0]!r}")
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise SettingsError(f"malformed settings: {error}") from error
+
+
+_DEFAULTS = {field.name: field.default for field in fields(TrackSettings)}
+
+
+def option(name: str) -> str:
+    """The command line's name of a setting."""
+    return _OPTION_NAMES.get(name, "--" + name.replace("_", "-"))
+
+
+@cache
+def presets() -> dict[str, dict[str, Any]]:
+    """Named sets of settings, from `configs/presets.json`."""
+    path = locations.shipped("configs") / "presets.json"
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """The settings of one preset. Raises SettingsError for an unknown name."""
+    if name not in presets():
+        raise SettingsError(f"--preset {name}: one of {', '.join(presets())}")
+    return presets()[name]
