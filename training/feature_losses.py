@@ -15,9 +15,12 @@ from torch.nn.functional import cross_entropy, normalize
 
 from training.feature_views import ViewPairs
 
-TEMPERATURE = 0.1  # 2,000 negatives at cosine 0 then push a positive towards cosine 0.8 and more
+# 2,000 negatives around cosine 0 push a positive towards cosine 0.7 and more.
+PATCH_TEMPERATURE = 0.07
+TEMPERATURE = 0.1  # of whole regions and images
 _SAME_OBJECT = math.log(0.25)  # other patches of the same object are a quarter as negative
-_FAR = 1.5  # patches apart, on the surface, from which two places count as different
+_SAME_VIEW = math.log(0.25)  # so is what stands beside it, which has only the light in common
+_FAR = 2.0  # patches apart, on the surface, from which two places count as different
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +29,8 @@ class Matches:
 
     Attributes:
         anchor_k, positive_k: int64.
-        bias_km: what is added to the logit of each patch as a candidate for each anchor: 0, less for
-            the anchor's own object, -inf for those that may show the same.
+        bias_km: added to the logit of each patch as a candidate for each anchor: 0, less for the
+            anchor's own object and view, -inf for what may look the same.
     """
 
     anchor_k: Tensor
@@ -68,16 +71,16 @@ def find_matches(views: ViewPairs, per_view: int, generator: torch.Generator) ->
 def _bias(views: ViewPairs, step: Tensor, anchor: Tensor, positive: Tensor) -> Tensor:
     owner, step = views.owner_vn.flatten(), step.flatten()
     surface = views.surface_vn2.flatten(0, 1)
-    pair = torch.arange(len(owner), device=owner.device) // (2 * views.owner_vn.shape[1])
+    view = torch.arange(len(owner), device=owner.device) // views.owner_vn.shape[1]
     same_owner = owner[anchor][:, None] == owner
-    same_pair = pair[anchor][:, None] == pair
+    in_partner = (view[anchor] ^ 1)[:, None] == view
     reach = _FAR * torch.maximum(step[anchor][:, None], step)
     near = torch.cdist(surface[anchor], surface) < reach
     bias = torch.zeros_like(near, dtype=torch.float32)
     bias.masked_fill_(same_owner & (owner > 0), _SAME_OBJECT)
-    bias.masked_fill_(same_owner & (near | ~same_pair), -math.inf)
+    bias.masked_fill_(view[anchor][:, None] == view, _SAME_VIEW)
+    bias.masked_fill_(same_owner & (near | ~in_partner), -math.inf)
     bias.masked_fill_((owner == 0).expand_as(bias), -math.inf)
-    bias[torch.arange(len(anchor)), anchor] = -math.inf
     bias[torch.arange(len(anchor)), positive] = 0
     return bias
 
@@ -86,7 +89,7 @@ def patch_loss(tokens_md: Tensor, matches: Matches) -> tuple[Tensor, Tensor]:
     """The patch contrast, and the cosines (K, M) it was made of."""
     with torch.autocast(tokens_md.device.type, torch.bfloat16):
         cosines = (tokens_md[matches.anchor_k] @ tokens_md.T).float()
-    loss = cross_entropy(cosines / TEMPERATURE + matches.bias_km, matches.positive_k)
+    loss = cross_entropy(cosines / PATCH_TEMPERATURE + matches.bias_km, matches.positive_k)
     return loss, cosines.detach()
 
 
@@ -96,7 +99,7 @@ def region_loss(tokens_md: Tensor, views: ViewPairs, matches: Matches) -> Tensor
     view = torch.arange(len(owner), device=owner.device)[:, None].expand_as(owner)
     labels = torch.stack([view.flatten(), owner.flatten()])
     regions, region_m = labels.unique(dim=1, return_inverse=True)
-    view_s, owner_s = regions
+    owner_s = regions[1]
     sums = torch.zeros(len(owner_s), tokens_md.shape[1], device=tokens_md.device)
     means = normalize(sums.index_add(0, region_m, tokens_md), dim=-1)
     sizes = torch.bincount(region_m, minlength=len(owner_s))

@@ -1,4 +1,4 @@
-"""Pairs of views whose patches are known to show the same place: what the feature model learns from.
+"""Pairs of views whose patches are known to show the same place, for the feature model.
 
 A source is an image whose pixels know which thing they show (the owner) and where on it (the
 surface). Two sources that share an owner make a pair; each is cropped, turned, mirrored and
@@ -205,7 +205,9 @@ def shared_place(rng: Rng, a: Source, b: Source) -> tuple[NDArray, NDArray] | No
     if not len(pick):
         return None
     owner = int(rng.choice(pick))
-    yx_a, yx_b = (np.argwhere(owners == owner) * step + step // 2 for owners in (owners_a, owners_b))
+    yx_a, yx_b = (
+        np.argwhere(owners == owner) * step + step // 2 for owners in (owners_a, owners_b)
+    )
     chosen = yx_a[int(rng.integers(len(yx_a)))]
     surface = b.surface_hw2[yx_b[:, 0], yx_b[:, 1]] - a.surface_hw2[chosen[0], chosen[1]]
     nearest = yx_b[int(np.square(surface).sum(-1).argmin())]
@@ -215,7 +217,7 @@ def shared_place(rng: Rng, a: Source, b: Source) -> tuple[NDArray, NDArray] | No
 def _placement(rng: Rng, image_hw: Sequence[int], size_hw: Sequence[int], anchor: NDArray) -> Float:
     """The 2 x 3 map from pixels of a random view to pixels of the image; it shows `anchor`."""
     image_wh, size_wh = np.array(image_hw[::-1]), np.array(size_hw[::-1])
-    reach = np.exp(rng.uniform(np.log(0.35), np.log(1.0))) * min(image_wh / size_wh)
+    reach = np.exp(rng.uniform(np.log(0.4), np.log(1.0))) * min(image_wh / size_wh)
     stretch = np.exp(rng.normal(0, 0.1))
     angle = rng.uniform(-np.pi, np.pi) if rng.random() < 0.08 else rng.normal(0, 0.15)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -232,14 +234,14 @@ def _placement(rng: Rng, image_hw: Sequence[int], size_hw: Sequence[int], anchor
 def _recolour(rng: Rng, image: Image) -> Image:
     """Another light and another camera: saturation, hue, gains, contrast, blur, noise, coding."""
     grey = np.full((3, 3), 1 / 3)
-    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.5, 1.5)
+    saturation = 0.0 if rng.random() < 0.03 else rng.uniform(0.7, 1.4)
     axis = np.cross(np.eye(3), np.full(3, 1 / np.sqrt(3)))
-    angle = rng.normal(0, 0.15)
+    angle = rng.normal(0, 0.08)
     hue = grey + np.cos(angle) * (np.eye(3) - grey) + np.sin(angle) * axis
     colour = grey + saturation * (hue - grey)
-    contrast = rng.uniform(0.6, 1.4)
-    gains = contrast * rng.normal(1, 0.06, 3)
-    lift = image.mean() * (rng.uniform(0.7, 1.3) - contrast)
+    contrast = rng.uniform(0.75, 1.3)
+    gains = contrast * rng.normal(1, 0.04, 3)
+    lift = image.mean() * (rng.uniform(0.8, 1.2) - contrast)
     matrix = np.column_stack([gains[:, None] * colour, np.full(3, lift)])
     out = cv2.transform(image, matrix)
     if rng.random() < 0.25:

@@ -63,7 +63,7 @@ class Plan:
     minutes: float = 70.0
     steps: int | None = None
     pairs: int = 8
-    learning_rate: float = 1.2e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 0.05
     save_minutes: float = 10.0
     log_steps: int = 25
@@ -185,7 +185,7 @@ class Trainer:
             "image": by_image.item(),
             "found": found.float().mean().item(),
             "positive_cosine": positive.mean().item(),
-            "negative_cosine": cosines[matches.bias_km == 0].mean().item(),
+            "negative_cosine": cosines[matches.bias_km > -9].mean().item(),
             "rate": rate,
         }
 

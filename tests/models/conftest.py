@@ -19,7 +19,7 @@ from tracker.locations import shipped
 from tracker.models.building import build_from_config
 from tracker.models.frames import UNKNOWN_LENGTH
 from tracker.models.streaming import (
-    _POSTPROCESSING,
+    POSTPROCESSING,
     StreamingVideoPredictor,
     build_streaming_video_predictor,
 )
@@ -110,7 +110,7 @@ def _weighted(model: Any) -> Any:
 
 def _small(target: str, *overrides: str) -> Any:
     torch.manual_seed(11)
-    every = [f"++model._target_={target}", *_POSTPROCESSING, "++model.image_size=64"]
+    every = [f"++model._target_={target}", *POSTPROCESSING, "++model.image_size=64"]
     every += ["++model.fill_hole_area=0", "++model.add_all_frames_to_correct_as_cond=true"]
     model = build_from_config(DEMO_CONFIG, torch.device("cpu"), "eval", [*every, *overrides])
     return _weighted(model)
@@ -166,7 +166,7 @@ def demo_pair() -> tuple[SAM2VideoPredictor, StreamingVideoPredictor]:
         DEMO_CONFIG, checkpoint, device="cpu", hydra_overrides_extra=overrides
     )
     reference = build_from_config(
-        DEMO_CONFIG, torch.device("cpu"), "eval", [*_POSTPROCESSING, *overrides]
+        DEMO_CONFIG, torch.device("cpu"), "eval", [*POSTPROCESSING, *overrides]
     )
     reference.load_state_dict(ours.state_dict())
     return reference, ours

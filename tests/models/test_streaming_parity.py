@@ -165,7 +165,8 @@ def test_correction_of_the_newest_frame(
             state, 25, 1, points=[[30, 30]], labels=[0], clear_old_points=False
         )
         corrected.append((25, more[2].clone()))
-        return before + corrected + masks_of(predictor, state, start_frame_idx=25)
+        after = masks_of(predictor, state, start_frame_idx=25, max_frame_num_to_track=16)
+        return before + corrected + after
 
     pair = small_reference(override), small_streaming(override)
     assert_same(*both(pair, clip, script))
@@ -176,7 +177,7 @@ def test_an_object_added_on_the_way(small_pair: Any, clip: Any) -> None:
         prompt(predictor, state, 0, 1, "box")
         before = masks_of(predictor, state, max_frame_num_to_track=20)
         prompt(predictor, state, 20, 2, "mask")
-        return before + masks_of(predictor, state, start_frame_idx=20)
+        return before + masks_of(predictor, state, start_frame_idx=20, max_frame_num_to_track=20)
 
     assert_same(*both(small_pair, clip, script))
 
@@ -188,7 +189,7 @@ def test_an_object_removed_on_the_way(small_pair: Any, clip: Any) -> None:
         before = masks_of(predictor, state, max_frame_num_to_track=20)
         ids, shown = predictor.remove_object(state, 1)
         assert ids == [2]
-        after = masks_of(predictor, state, start_frame_idx=21)
+        after = masks_of(predictor, state, start_frame_idx=21, max_frame_num_to_track=18)
         return before + [(frame, m.clone()) for frame, m in shown] + after
 
     assert_same(*both(small_pair, clip, script))
@@ -197,7 +198,7 @@ def test_an_object_removed_on_the_way(small_pair: Any, clip: Any) -> None:
 def test_a_pass_in_pieces(small_pair: Any, clip: Any) -> None:
     def script(predictor: Any, state: Any) -> list[Any]:
         prompt(predictor, state, 0, 1, "points")
-        pieces = [(None, 11), (12, 11), (24, 39)]
+        pieces = [(None, 11), (12, 11), (24, 16)]
         return [
             result
             for start, steps in pieces
@@ -207,14 +208,14 @@ def test_a_pass_in_pieces(small_pair: Any, clip: Any) -> None:
         ]
 
     expected, found = both(small_pair, clip, script)
-    assert [frame for frame, _ in found] == list(range(64))
+    assert [frame for frame, _ in found] == list(range(41))
     assert_same(expected, found)
 
 
 def test_a_stride_between_memories(small_reference: Any, small_streaming: Any, clip: Any) -> None:
     def script(predictor: Any, state: Any) -> list[Any]:
         prompt(predictor, state, 0, 1, "box")
-        return masks_of(predictor, state)
+        return masks_of(predictor, state, max_frame_num_to_track=40)
 
     stride = "++model.memory_temporal_stride_for_eval=3"
     assert_same(*both((small_reference(stride), small_streaming(stride)), clip, script))
@@ -247,9 +248,9 @@ def test_unknown_length_is_as_good_as_known(predictor: Any, clip: Any) -> None:
         prompt(predictor, state, 0, 1, "box")
         return masks_of(predictor, state)
 
-    known = script(predictor.init_state(clip))
-    unknown = script(predictor.init_state(replace(clip, length_known=False)))
-    assert len(unknown) == 64
+    known = script(predictor.init_state(replace(clip, length=24)))
+    unknown = script(predictor.init_state(replace(clip, length=24, length_known=False)))
+    assert len(unknown) == 24
     assert_same(known, unknown)
 
 

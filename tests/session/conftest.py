@@ -1,12 +1,16 @@
-"""Runs without a model: made results, written by the real writer."""
+"""Runs without a model, and a small SAM2 with random weights that answers every prompt."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
+from tracker.locations import shipped
+from tracker.models.streaming import StreamingVideoPredictor, build_streaming_video_predictor
 from tracker.session.identity import ModelIdentity, VideoIdentity
 from tracker.session.run_info import RunInfo
 from tracker.settings import TrackSettings
@@ -53,3 +57,24 @@ def result():
 @pytest.fixture
 def prompts():
     return (Prompt(0, 1, box_xyxy=(1, 2, 9, 9), label="cup"), Prompt(3, 2, box_xyxy=(1, 2, 9, 9)))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The order of sums, and so the bits, must not depend on how busy the machine is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def predictor() -> StreamingVideoPredictor:
+    """The demo model's architecture at 128 px; its masks mean nothing but differ by frame."""
+    torch.manual_seed(0)
+    config = shipped("configs") / "sam2" / "demo.yaml"
+    small = ["++model.image_size=128"]
+    model = build_streaming_video_predictor(config, device="cpu", hydra_overrides_extra=small)
+    with torch.no_grad():  # else the object score hides every mask
+        model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(5.0)
+    return model

@@ -46,12 +46,6 @@ def test_memory_does_not_grow_with_the_video(make_video):
     assert all(image() is None for image in images)
 
 
-def test_large_frames_are_held_in_smaller_number(make_video):
-    with open_video(make_video(frames=12, size=(3840, 2160), gop=12)) as reader:
-        list(reader.frames())
-        assert reader.frames_held == 10
-
-
 def test_a_walk_backwards_decodes_each_stretch_once(make_video):
     """200 frames from one keyframe: four stretches of 64, not 200 times from the beginning."""
     with open_video(make_video(frames=200, size=(64, 48), gop=200)) as reader:
@@ -216,9 +210,18 @@ def _hls(path):
 
 
 def _hls_behind_blanks(path):
-    """FFmpeg itself looks past the beginning; the list of formats must stop it."""
     _hls(path)
     path.write_text("\n" + path.read_text())
+
+
+def _dash(path):
+    address = "http://127.0.0.1:9/segment.mp4"
+    path.write_text(
+        '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet>'
+        f"<Representation><BaseURL>{address}</BaseURL></Representation>"
+        "</AdaptationSet></Period></MPD>"
+    )
 
 
 def _concat(path):
@@ -257,12 +260,13 @@ def _no_image_in_folder(path):
         (_noise, "is not a video that can be read"),
         (_header_only, "is not a video that can be read"),
         (_hls, "is a playlist"),
-        (_hls_behind_blanks, "is not a video that can be read"),
+        (_hls_behind_blanks, "is a playlist"),
         (_concat, "is a playlist"),
+        (_dash, "is not a video that can be read"),
         (_audio_only, "has sound but no picture"),
         (_damaged_png, "cannot decode the image"),
         (_no_image_in_folder, "there is no image in"),
-        (os.mkfifo, "is neither a file nor a folder"),
+        (os.mkfifo, "is not a regular file"),
     ],
 )
 @pytest.mark.parametrize("reader", ["pyav", "decord"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +49,10 @@ def _without(number: int) -> tuple[int, ...]:
     return tuple(i for i in range(30) if i != number)
 
 
-IMAGE_NAMES = [f"frame{i}.{'jpg png webp bmp'.split()[i % 4]}" for i in range(12)]
+IMAGE_NAMES = [f"frame{i}.{['jpg', 'png', 'webp', 'bmp'][i % 4]}" for i in range(12)]
 
 CASES = {
-    "plain": Case(
-        lambda to: make_video(to / "plain.mp4"), pts=tuple(range(0, 30 * 512, 512))
-    ),
+    "plain": Case(lambda to: make_video(to / "plain.mp4"), pts=tuple(range(0, 30 * 512, 512))),
     "odd size": Case(
         lambda to: make_video(to / "odd.mp4", size=(161, 121), pixel_format="yuv444p"),
         size=(161, 121),
@@ -62,9 +61,7 @@ CASES = {
     "turned by 180": Case(lambda to: make_video(to / "r180.mp4", rotation=180)),
     "turned by 270": Case(lambda to: make_video(to / "r270.mp4", rotation=270)),
     "variable rate": Case(
-        lambda to: make_video(
-            to / "variable.mkv", pts=VARIABLE_PTS, time_base=Fraction(1, 1000)
-        ),
+        lambda to: make_video(to / "variable.mkv", pts=VARIABLE_PTS, time_base=Fraction(1, 1000)),
         pts=tuple(VARIABLE_PTS),
     ),
     "exact fraction": Case(
@@ -128,7 +125,7 @@ CASES = {
         lambda to: damage_packet(make_video(to / "damaged_key.mp4"), 10),
         # Frames that build on the keyframe are lost with it, until one can be made again.
         painted=(*range(10), *range(19, 30)),
-        problem="8 frames that build on damaged ones",
+        problem="8 frames could not be decoded",
         decord="misplaces the keyframes",
     ),
 }
@@ -146,7 +143,8 @@ READABLE = [
 STEADY = [
     param
     for param in READABLE
-    if param.values[0] not in ("variable rate", "single frame") and not CASES[param.values[0]].problem
+    if param.values[0] not in ("variable rate", "single frame")
+    and not CASES[param.values[0]].problem
 ]
 
 
@@ -175,7 +173,7 @@ def test_frames_come_out_upright_and_in_order(made, name, reader_name):
     assert [painted_index(frame.image_hwc) for frame in frames] == list(case.painted)
     assert [frame.index for frame in frames] == list(range(len(case.painted)))
     pts = [frame.pts for frame in frames]
-    assert all(a < b for a, b in zip(pts, pts[1:], strict=False))
+    assert all(a < b for a, b in pairwise(pts))
     assert case.pts is None or pts == list(case.pts)
     width, height = case.size
     assert {frame.image_hwc.shape for frame in frames} == {(height, width, 3)}
@@ -260,15 +258,14 @@ def test_damage_in_the_middle_costs_pyav_one_frame(tmp_path):
 def test_damage_in_the_middle_ends_the_video_for_decord(tmp_path):
     """Where exactly differs from run to run: decord decodes ahead on several threads."""
     path = damage_packet(make_video(tmp_path / "damaged.mp4"), 15)
+    came_out: list[int] = []
+    problem = "decord can decode no further; the pyav reader can"
     try:
-        reader = open_video(path, "decord")
-    except VideoError as error:
-        assert "cannot decode the first frame" in str(error)
-        return
-    with reader:
-        came_out = painted(reader)
-        assert came_out == list(range(len(came_out)))
-        assert len(came_out) <= 15
-        assert [p.message for p in reader.problems] == [
-            "decord can decode no further; the pyav reader can"
-        ]
+        with open_video(path, "decord") as reader:
+            came_out = painted(reader)
+            assert [p.message for p in reader.problems] == [problem]
+    except VideoError as error:  # it was so fast that it met the damage while opening
+        problem = str(error)
+    assert came_out == list(range(len(came_out)))
+    assert len(came_out) <= 15
+    assert "use the pyav reader" in problem or "the pyav reader can" in problem

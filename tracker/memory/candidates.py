@@ -76,9 +76,7 @@ def answer(
     for mask in masks:
         purity, coverage = measure(mask.mask_hw, maps, matches)
         found.append(
-            Candidate(
-                reference_id, proposal, mask.mask_hw, mask.predicted_iou, purity, coverage
-            )
+            Candidate(reference_id, proposal, mask.mask_hw, mask.predicted_iou, purity, coverage)
         )
     return found
 

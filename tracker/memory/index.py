@@ -58,17 +58,14 @@ class Index:
         with self.read() as db:
             version = _schema_version(db, self.path)
         if version < len(MIGRATIONS):
-            with self.write() as db:
-                _migrate(db, self.path)
+            if self.read_only:
+                raise self._read_only_error()
+            _prepare(self.path)
 
     @classmethod
     def create(cls, folder: Path) -> Index:
         """Create the index in a folder, or open it when another process was faster."""
-        path = folder / FILE_NAME
-        with _connected(path, "rwc") as db:
-            _enter_wal(db)
-            with _transaction(db, "IMMEDIATE"):
-                _migrate(db, path)
+        _prepare(folder / FILE_NAME)
         return cls(folder)
 
     @contextmanager
@@ -90,12 +87,15 @@ class Index:
     def write(self) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction that excludes other writers; undone on an exception."""
         if self.read_only:
-            raise ReferenceMemoryError(
-                f"the reference memory in {self.path.parent} is read-only; copy the folder, or "
-                "name another one with --memory"
-            )
+            raise self._read_only_error()
         with _connected(self.path, "rw") as db, _transaction(db, "IMMEDIATE"):
             yield db
+
+    def _read_only_error(self) -> ReferenceMemoryError:
+        return ReferenceMemoryError(
+            f"the reference memory in {self.path.parent} is read-only; copy the folder, or name "
+            "another one with --memory"
+        )
 
 
 def feature_model(db: sqlite3.Connection) -> tuple[str, str] | None:
@@ -152,7 +152,23 @@ def _transaction(db: sqlite3.Connection, kind: str) -> Iterator[None]:
     db.execute("COMMIT")
 
 
+def _prepare(path: Path) -> None:
+    """Bring an index, if need be a new one, to the newest schema. Processes do this in turn."""
+    with _connected(path, "rwc") as db:
+        _enter_wal(db)
+        with _transaction(db, "IMMEDIATE"):
+            for number in range(_schema_version(db, path) + 1, len(MIGRATIONS) + 1):
+                for statement in MIGRATIONS[number - 1].split(";"):
+                    if statement.strip():  # executescript() would commit the transaction
+                        db.execute(statement)
+                db.execute(f"PRAGMA user_version = {number}")
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
 def _schema_version(db: sqlite3.Connection, path: Path) -> int:
+    """How many migrations have run: 0 for a new file, which another process may be filling."""
+    if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        return 0
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
@@ -163,15 +179,3 @@ def _schema_version(db: sqlite3.Connection, path: Path) -> int:
             f"{len(MIGRATIONS)}); update track"
         )
     return int(version)
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Run the scripts that have not run yet, inside the caller's transaction."""
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    version = _schema_version(db, path) if tables else 0
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        for statement in script.split(";"):  # executescript() would commit the transaction
-            if statement.strip():
-                db.execute(statement)
-        db.execute(f"PRAGMA user_version = {number}")
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")

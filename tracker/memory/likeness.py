@@ -37,7 +37,12 @@ class Likeness:
     contrast_hw: NDArray[np.float32]
 
 
-def likeness(reference: ImageFeatures, mask_hw: BoolMask, query: ImageFeatures) -> Likeness:
+def likeness(
+    reference: ImageFeatures,
+    mask_hw: BoolMask,
+    query: ImageFeatures,
+    free_hw: BoolMask | None = None,
+) -> Likeness:
     """Compare every patch of an image with both sides of a reference.
 
     Args:

@@ -6,7 +6,6 @@ the searched image, and every box encloses such patches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +19,7 @@ from tracker.memory.likeness import Likeness
 from tracker.memory.retrieval import PatchMatches
 from tracker.types import NEGATIVE, POSITIVE
 
-PromptKind = Literal["points", "box", "both"]
+Kind = Literal["points", "box", "both"]
 
 MOST_POINTS = 5  # of each sign
 PADDING_PX = 5  # around the matched patches
@@ -40,7 +39,7 @@ class Proposal:
         box_xyxy: in pixels; None for `points`.
     """
 
-    kind: PromptKind
+    kind: Kind
     points_n2: NDArray[np.float32]
     point_labels_n: NDArray[np.int32]
     box_xyxy: Box | None
@@ -50,7 +49,7 @@ def propose(
     maps: Likeness,
     matches: PatchMatches,
     size_hw: tuple[int, int],
-    kinds: tuple[PromptKind, ...],
+    kinds: tuple[Kind, ...],
     seed: int = 0,
 ) -> list[Proposal]:
     """Prompts for the regions where the object may lie, the likeliest first.

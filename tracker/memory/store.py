@@ -287,6 +287,14 @@ class ReferenceMemory:
         )
 
 
+def own_feature_model(folder: Path | str) -> str | None:
+    """The name of the feature model that a memory's references have; None when there are none."""
+    if not (Path(folder).expanduser() / FILE_NAME).is_file():
+        return None
+    model = ReferenceMemory.open(folder).feature_model
+    return model[0] if model else None
+
+
 def _row(db: sqlite3.Connection, reference_id: str) -> sqlite3.Row:
     row = db.execute("SELECT * FROM reference WHERE id = ?", (reference_id,)).fetchone()
     if row is None:

@@ -63,8 +63,8 @@ class VideoFileFrames:
         self._reader = open_video(Path(path))
         info = self._reader.info
         self.height, self.width = info.height, info.width
-        is_file = info.stems is None or info.frame_count is None
-        self._length = UNKNOWN_LENGTH if is_file else info.frame_count
+        exact = None if info.stems is None else info.frame_count
+        self._length = UNKNOWN_LENGTH if exact is None else exact
 
     def __len__(self) -> int:
         return self._length

@@ -20,8 +20,10 @@ def check_frame_index(frame: Any, frame_count: int, name: str) -> int:
     """`frame` as an int in 0 … frame_count - 1; anything else is a PromptError."""
     if not isinstance(frame, int | np.integer) or isinstance(frame, bool):
         raise PromptError(f"{name}: the frame index must be a whole number, not {frame!r}")
-    if not 0 <= frame < frame_count:
-        raise PromptError(f"{name}: the frame index must be 0 to {frame_count - 1}")
+    if frame < 0:
+        raise PromptError(f"{name}: frames count from 0")
+    if frame >= frame_count:
+        raise PromptError(f"{name}: the video has {frame_count} frames, 0 to {frame_count - 1}")
     return int(frame)
 
 

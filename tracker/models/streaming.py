@@ -33,7 +33,7 @@ VideoMasks = tuple[int, list[Any], torch.Tensor]
 _CLASS_OVERRIDE = "++model._target_=tracker.models.streaming.StreamingVideoPredictor"
 
 # build_sam.py:119-130. They stand here because there they would overrule the caller's overrides.
-_POSTPROCESSING = (
+POSTPROCESSING = (
     "++model.sam_mask_decoder_extra_args.dynamic_multimask_via_stability=true",
     "++model.sam_mask_decoder_extra_args.dynamic_multimask_stability_delta=0.05",
     "++model.sam_mask_decoder_extra_args.dynamic_multimask_stability_thresh=0.98",
@@ -77,7 +77,7 @@ def build_streaming_video_predictor(
     if device == "cuda" and not torch.cuda.is_available():
         device = "auto"
         _log.info("no CUDA device here; running on %s", pick_device(device))
-    postprocessing = _POSTPROCESSING if apply_postprocessing else ()
+    postprocessing = POSTPROCESSING if apply_postprocessing else ()
     overrides = [_CLASS_OVERRIDE, *postprocessing, *hydra_overrides_extra]
     predictor = build_from_config(config_file, pick_device(device), mode, overrides, **kwargs)
     if ckpt_path is not None:

@@ -99,6 +99,11 @@ class TrackSession:
             for p in self._video.problems
         )
 
+    @property
+    def frames_decoded(self) -> int:
+        """How many frames the decoder was given so far, repetitions counted."""
+        return self._video.packets_decoded
+
     @cached_property
     def predictor(self) -> StreamingVideoPredictor:
         """The SAM2 model. Raises ModelError or SettingsError when it cannot be loaded."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.error import ArgumentError, InvalidDataError
 from av.packet import Packet
 
 from tracker.video.container import open_container
@@ -58,8 +59,9 @@ class AudioTracks:
         self._output = output
         self._problems = problems
         self._container = open_container(source)
-        streams = self._container.streams.audio
-        self._tracks = {stream.index: self._add(stream) for stream in streams}
+        self._tracks: dict[int, _Track] = {}
+        for number, stream in enumerate(self._container.streams.audio, start=1):
+            self._add(number, stream)
         self._packets: Iterator[Packet] = iter(())
         self._ahead: Packet | None = None  # read from the file, but later than was asked for
         self._start = Fraction(0)
@@ -92,12 +94,16 @@ class AudioTracks:
     def close(self) -> None:
         self._container.close()
 
-    def _add(self, source: AudioStream) -> _Track:
+    def _add(self, number: int, source: AudioStream) -> None:
+        """Make a track for one stream of the source; leave it out if it cannot be understood."""
+        if source.codec_context is None or not source.rate or not source.channels:
+            self._problems.report(None, f"audio track {number} cannot be read: left out")
+            return
         codec, rate = source.codec.canonical_name, source.rate
         # MP3 below 16 kHz is not standard in MP4, and its muxer refuses it.
-        if codec in _COPIED_CODECS and not (codec == "mp3" and rate < 16000):
+        copied = codec in _COPIED_CODECS and not (codec == "mp3" and rate < 16000)
+        if copied:
             target = self._output.add_stream_from_template(source)
-            copied = True
         else:
             target = self._output.add_stream(
                 "aac",
@@ -105,23 +111,21 @@ class AudioTracks:
                 layout="mono" if source.channels == 1 else "stereo",
                 bit_rate=160_000,
             )
-            copied = False
-            number = len(self._output.streams.audio)
             message = f"audio track {number} ({codec}) does not fit an MP4: coded anew as AAC"
             self._problems.report(None, message)
         target.metadata.update(
             {key: source.metadata[key] for key in ("language", "title") if key in source.metadata}
         )
-        return _Track(source, target, copied)
+        self._tracks[source.index] = _Track(source, target, copied)
 
     def _next(self, until_s: Fraction) -> Packet | None:
         """The next packet that starts before `until_s`; None if there is none."""
         if self._ahead is None:
             try:
                 self._ahead = next(self._packets, None)
-            except av.FFmpegError as error:
+            except (av.FFmpegError, IndexError) as error:  # IndexError: see PyAVDecoder._packets
                 self._packets = iter(())
-                self._problems.report(None, f"the sound breaks off ({error.strerror})")
+                self._problems.report(None, f"the sound breaks off ({error})")
         if self._ahead is None or (self._ahead.size and _start_of(self._ahead) >= until_s):
             return None
         packet, self._ahead = self._ahead, None
@@ -146,10 +150,13 @@ class AudioTracks:
             self._problems.report(float(_start_of(packet)), "sound out of order was left out")
             return
         track.last_dts = packet.dts
-        shift = round(self._start / packet.time_base)
+        time_s, shift = float(_start_of(packet)), round(self._start / packet.time_base)
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
         packet.stream = track.target
-        self._output.mux(packet)
+        try:
+            self._output.mux(packet)
+        except (InvalidDataError, ArgumentError) as error:
+            self._problems.report(time_s, f"damaged sound was left out ({error.strerror})")
 
     def _encode(self, packet: Packet, track: _Track) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from tracker.errors import VideoError
+from tracker.video.sniffing import is_playlist, read_head
 
 # FFmpeg's demuxers that read one file and nothing else. Whatever names other files or addresses
 # (HLS, DASH, concat, image patterns) is missing on purpose.
@@ -21,11 +23,11 @@ _FORMATS = (
     *("mp3", "aac", "flac", "wav"),  # sound alone, so that the error can say so
 )
 
-_FORMATS_WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}
+_FORMATS_WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf", "gif"}
+
+_MATROSKA_DURATION = re.compile(r"([0-9]+):([0-9]+):([0-9]+(?:\.[0-9]+)?)")
 
 _FALLBACK_RATE = Fraction(25)  # for streams that name no rate at all
-
-_PLAYLIST_HEADS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"<MPD")
 
 
 def open_container(path: Path) -> InputContainer:
@@ -37,8 +39,10 @@ def open_container(path: Path) -> InputContainer:
     Raises:
         VideoError: if there is no such file, it is empty, a playlist, or not a media file.
     """
-    head = _read_head(path)
-    if head.removeprefix(b"\xef\xbb\xbf").startswith(_PLAYLIST_HEADS):
+    head = read_head(path)
+    if not head:
+        raise VideoError(f"{path} is empty")
+    if is_playlist(head):
         raise VideoError(f"{path} is a playlist, which names other files; name the video itself")
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
     try:
@@ -72,6 +76,16 @@ def frame_rate(stream: VideoStream) -> Fraction:
     return next((rate for rate in rates if rate), _FALLBACK_RATE)
 
 
+def every_packet_is_a_frame(stream: VideoStream) -> bool:
+    """Whether the container holds one packet for each frame that is shown.
+
+    So it is for these codecs in MP4 and Matroska. Elsewhere a packet may hold half of an interlaced
+    frame, or a frame that is only there to be referred to.
+    """
+    formats = set(stream.container.format.name.split(","))
+    return bool(formats & {"mov", "matroska"}) and stream.codec.name in {"h264", "hevc"}
+
+
 def promised_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """When the last picture should end, in seconds of presentation time, if the file says so.
 
@@ -81,27 +95,13 @@ def promised_end(container: InputContainer, stream: VideoStream) -> Fraction | N
         return None
     if stream.duration is not None and stream.time_base is not None:
         return ((stream.start_time or 0) + stream.duration) * stream.time_base
-    if "DURATION" in stream.metadata:  # Matroska's tag, HH:MM:SS.nnnnnnnnn
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(seconds)
+    tag = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    if tag:
+        hours, minutes, seconds = tag.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
     if container.duration is not None and len(container.streams) == 1:
         return Fraction((container.start_time or 0) + container.duration, av.time_base)
     return None
-
-
-def _read_head(path: Path) -> bytes:
-    if not path.exists():
-        raise VideoError(f"no such file or folder: {path}")
-    if not path.is_file():
-        raise VideoError(f"{path} is neither a file nor a folder of images")
-    try:
-        with open(path, "rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise VideoError(f"cannot read {path}: {error.strerror}") from error
-    if not head:
-        raise VideoError(f"{path} is empty")
-    return head
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tracker.errors import VideoError
 from tracker.types import VideoInfo
 from tracker.video.decoder import Picture, ProblemList
-from tracker.video.images import DamagedImageError, image_format, read_image
+from tracker.video.images import DamagedImageError, read_image
+from tracker.video.sniffing import image_format
 
 # Images carry no times; 24 frames/s is the rate of DAVIS, the best known folders of frames.
 IMAGE_RATE = Fraction(24)

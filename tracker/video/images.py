@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -19,39 +20,9 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 # What the JPEG decoder opens; MPO is a JPEG that holds several pictures, as some cameras write it.
 _LOSSY = ("JPEG", "MPO")
 
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-)
-
 
 class DamagedImageError(VideoError):
     """An image that is missing, no image, or cannot be decoded."""
-
-
-def image_format(path: Path) -> str | None:
-    """The format of an image file by its first bytes, or None when it is no image.
-
-    Raises:
-        VideoError: if the file cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise VideoError(f"cannot read {path}: {error.strerror}") from error
-    for signature, name in _SIGNATURES:
-        if head.startswith(signature):
-            return name
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head[:2] == b"BM" and head[6:10] == bytes(4):  # two reserved fields that are always 0
-        return "BMP"
-    return None
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -63,8 +34,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         VideoError: if there is no such file, or it is not an image, or a damaged one.
     """
-    image = _load(Path(path))
-    upright = ImageOps.exif_transpose(image)
+    upright = _upright(_load(Path(path)))
     if upright.mode.startswith("I;16"):
         grey_hw = (np.asarray(upright) >> 8).astype(np.uint8)
         return np.stack([grey_hw] * 3, axis=2)
@@ -139,6 +109,13 @@ def _load(path: Path) -> Image.Image:
         raise DamagedImageError(f"{path} is not an image that can be read") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DamagedImageError(f"cannot decode the image {path}: {error}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (struct.error, SyntaxError, TypeError, ValueError):
+        return image  # the EXIF data are damaged, the picture is not
 
 
 def _single_channel(image: Image.Image, path: str | Path) -> IndexMask:

@@ -25,8 +25,14 @@ from numpy.typing import NDArray
 
 from tracker.errors import VideoError
 from tracker.types import VideoInfo
-from tracker.video.container import frame_rate, open_container, picture_stream, promised_end
-from tracker.video.damage import LostFrames, early_end
+from tracker.video.container import (
+    every_packet_is_a_frame,
+    frame_rate,
+    open_container,
+    picture_stream,
+    promised_end,
+)
+from tracker.video.damage import LostFrames, early_end, lacks_trailer
 from tracker.video.decoder import Picture, ProblemList
 from tracker.video.orientation import Orientation
 
@@ -208,7 +214,7 @@ class PyAVDecoder:
 
     def _frames(self) -> Iterator[VideoFrame]:
         """What comes out from the container's position on; damage is skipped and reported."""
-        lost = LostFrames()
+        lost = LostFrames(only_after_damage=not every_packet_is_a_frame(self._stream))
         for packet in self._packets():
             for frame in self._decode(packet, lost):
                 if frame.pts is not None:
@@ -219,11 +225,9 @@ class PyAVDecoder:
         self._report_lost(lost.at_end())
 
     def _decode(self, packet: Packet | None, lost: LostFrames) -> list[VideoFrame]:
-        """The frames that come out when `packet` goes in; None flushes the decoder."""
-        if packet is None or packet.size == 0:
-            return self._stream.decode(packet)
-        self.packets_decoded += 1
-        pts = packet.pts
+        """The frames that come out when `packet` goes in; an empty one, or None, flushes."""
+        pts, flushes = (None, True) if packet is None else (packet.pts, packet.size == 0)
+        self.packets_decoded += not flushes
         try:
             frames = self._stream.decode(packet)
         except av.FFmpegError as error:
@@ -231,12 +235,12 @@ class PyAVDecoder:
             if pts is not None:
                 lost.packet_damaged(pts)
             return []
-        if packet.is_corrupt:
+        if packet is not None and packet.is_corrupt:
             self._report(pts, "a packet is damaged; its frame may be too")
-        if pts is not None and not packet.is_discard:
-            lost.packet_sent(pts)
-            if packet.is_corrupt:
+            if pts is not None:
                 lost.packet_damaged(pts)
+        if packet is not None and pts is not None and not packet.is_discard:
+            lost.packet_sent(pts)
         return frames
 
     def _packets(self) -> Iterator[Packet | None]:
@@ -248,6 +252,8 @@ class PyAVDecoder:
                     failures = 0
                     yield packet
                 return
+            except IndexError:  # PyAV fails to flush if damage brought forth another stream
+                break
             except av.FFmpegError as error:
                 failures += 1
                 last = self._pts[-1] if self._pts else None
@@ -272,7 +278,7 @@ class PyAVDecoder:
     def _report_lost(self, lost_pts: list[int]) -> None:
         if lost_pts:
             count = "1 frame" if len(lost_pts) == 1 else f"{len(lost_pts)} frames"
-            self._report(lost_pts[0], f"{count} that build on damaged ones could not be decoded")
+            self._report(lost_pts[0], f"{count} could not be decoded")
 
     def _check_end(self) -> None:
         """Report it when the frames stop before the container says."""
@@ -281,5 +287,7 @@ class PyAVDecoder:
         last = self._pts[-1] * self._time_base
         promised = promised_end(self._container, self._stream)
         message = early_end(last + 1 / self._rate, promised, self._rate)
+        if message is None and self._container.format.name == "gif" and lacks_trailer(self._path):
+            message = "the file ends early: the end mark of a GIF is missing"
         if message:
             self.problems.report(float(last), message)

@@ -15,9 +15,9 @@ from tracker.errors import VideoError
 from tracker.types import Frame, VideoInfo
 from tracker.video.decoder import DecodeProblem, Decoder, Picture
 from tracker.video.image_folder import ImageFolderDecoder
-from tracker.video.images import image_format
 from tracker.video.pyav_decoder import PyAVDecoder
 from tracker.video.ring import FrameRing, ring_capacity
+from tracker.video.sniffing import image_format
 
 ReaderName = Literal["pyav", "decord"]
 

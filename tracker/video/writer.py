@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from math import gcd
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from tracker.errors import VideoError
 from tracker.video.audio import AudioTracks
 from tracker.video.decoder import DecodeProblem, ProblemList
-from tracker.video.images import image_format
+from tracker.video.sniffing import image_format
 from tracker.video.unfinished import UnfinishedFile
 
 _BT709 = 1  # ITU-T H.273: one code point for primaries, transfer and matrix alike
@@ -68,6 +69,7 @@ class VideoWriter:
         self._path = Path(path)
         self._width, self._height = width, height
         self._frame_rate, self._time_base = frame_rate, time_base
+        self._unit = _common_unit(time_base, 1 / frame_rate)
         self._problems = ProblemList()
         self._frames_written = 0
         self._first_pts = self._last_pts = self._last_step = 0
@@ -129,12 +131,12 @@ class VideoWriter:
             if self._frames_written == 0:
                 raise VideoError(f"cannot write {self._path}: a video needs at least one frame")
             self._mux(self._stream.encode(None))
-            last_duration = self._last_duration()
+            last_duration_s = self._last_duration()
             if self._held is not None:
-                self._held.duration = last_duration
+                self._held.duration = max(1, round(last_duration_s / self._unit))
                 self._output.mux(self._held)
             if self._audio:
-                self._audio.finish((self._last_pts + last_duration) * self._time_base)
+                self._audio.finish(self._last_pts * self._time_base + last_duration_s)
                 self._audio.close()
             self._output.close()
             self._file.finish()
@@ -183,7 +185,7 @@ class VideoWriter:
         stream.height = self._height + self._height % 2
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
-        context.time_base = self._time_base
+        context.time_base = self._unit
         context.gop_size = max(1, round(_KEYFRAME_INTERVAL_S * self._frame_rate))
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = ColorRange.MPEG
@@ -209,7 +211,8 @@ class VideoWriter:
         picture = VideoFrame.from_ndarray(np.ascontiguousarray(even_hwc), format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        picture.pts, picture.time_base = pts - self._first_pts, self._time_base
+        picture.time_base = self._unit
+        picture.pts = int((pts - self._first_pts) * self._time_base / self._unit)
         return picture
 
     def _mux(self, packets: Iterable[Packet]) -> None:
@@ -218,8 +221,8 @@ class VideoWriter:
                 self._output.mux(self._held)
             self._held = packet
 
-    def _last_duration(self) -> int:
-        """How long the last frame is shown, in units of `time_base`.
+    def _last_duration(self) -> Fraction:
+        """How long the last frame is shown, in seconds.
 
         So long that the average rate of the file is `frame_rate`, if that is what the frames add up
         to but for the last; else as long as the one before it.
@@ -228,8 +231,21 @@ class VideoWriter:
         shown = (self._last_pts - self._first_pts) * self._time_base
         rest = self._frames_written * one_frame - shown
         if 0 < rest < 2 * one_frame:
-            return max(1, round(rest / self._time_base))
-        return self._last_step or max(1, round(one_frame / self._time_base))
+            return rest
+        return self._last_step * self._time_base or one_frame
+
+
+def _common_unit(time_base: Fraction, frame_duration: Fraction) -> Fraction:
+    """The largest unit of which both are multiples, so that neither is ever rounded.
+
+    Time stamps in milliseconds, say, cannot express the average rate of 30000/1001 frames/s. Where
+    the unit would be too small for FFmpeg (31 bits), time stamps win.
+    """
+    a, b = time_base, frame_duration
+    unit = Fraction(
+        gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator
+    )
+    return unit if unit.denominator < 2**31 else time_base
 
 
 def _may_sound(source: Path) -> bool:

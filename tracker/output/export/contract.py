@@ -52,7 +52,7 @@ class ExportInfo:
         return self.video.stems[index] if self.video.stems else f"{index:05d}"
 
     def seconds(self, pts: int) -> float:
-        """Time from the start of the video."""
+        """Presentation time in the source: `pts * time_base`."""
         return float(pts * self.video.time_base)
 
 

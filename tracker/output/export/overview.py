@@ -48,7 +48,7 @@ class Overview(Export):
         objects = [replace(mask, mask_hw=self._scaled(mask.mask_hw)) for mask in frame.objects]
         drawn_hwc = self._annotator.annotate(np.asarray(small_hwc), objects)
         time = clock(self.info.seconds(frame.pts))
-        self._cells.append((drawn_hwc, f"frame {self.info.stem(frame.index)}", time))
+        self._cells.append((drawn_hwc, self._name(frame.index), time))
 
     def close(self, finished: bool) -> None:
         if finished:
@@ -58,3 +58,6 @@ class Overview(Export):
     def _scaled(self, mask_hw: BoolMask) -> BoolMask:
         shares_hw = cv2.resize(mask_hw.astype(np.float32), self._size, interpolation=cv2.INTER_AREA)
         return np.asarray(shares_hw >= 0.5)
+
+    def _name(self, index: int) -> str:
+        return self.info.stem(index) if self.info.video.stems else f"frame {index}"
