@@ -167,7 +167,6 @@ def write_memory(folder: Path) -> None:
     for label, scene in references():
         rendered = scene.render(0.0, 480, 360)
         memory.add(rendered.image_hwc, rendered.ids_hw == 1, label)
-    memory.close()
 
 
 @click.command()

@@ -26,6 +26,10 @@ def test_json_brings_settings_back():
     assert TrackSettings.from_json(settings.to_json()) == settings
 
 
+def test_one_label_may_stand_alone():
+    assert TrackSettings(auto_prompt=True, labels="cup").labels == ("cup",)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

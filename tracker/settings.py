@@ -18,7 +18,7 @@ Direction = Literal["forward", "backward", "both"]
 PromptKind = Literal["auto", "points", "box", "both"]
 Fallback = Literal["center"]
 
-_CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "reader": get_args(Reader),
     "direction": get_args(Direction),
     "prompt_kind": get_args(PromptKind),
@@ -88,10 +88,11 @@ class TrackSettings:
     video: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", tuple(self.labels))
-        for name, choices in _CHOICES.items():
+        labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
+        object.__setattr__(self, "labels", labels)
+        for name, choices in CHOICES.items():
             value = getattr(self, name)
-            if value not in choices and not (value is None and _DEFAULTS[name] is None):
+            if value not in choices and not (value is None and DEFAULTS[name] is None):
                 raise SettingsError(f"{option(name)} {value}: one of {', '.join(choices)}")
         for name, smallest in _SMALLEST.items():
             value = getattr(self, name)
@@ -108,7 +109,7 @@ class TrackSettings:
             raise SettingsError("give --image-size or --max-image-size, not both")
         if not self.auto_prompt:
             for name in _NEED_AUTO_PROMPT:
-                if getattr(self, name) != _DEFAULTS[name]:
+                if getattr(self, name) != DEFAULTS[name]:
                     raise SettingsError(f"{option(name)} needs --auto-prompt")
 
     @classmethod
@@ -135,7 +136,7 @@ class TrackSettings:
         Raises:
             SettingsError: for an unknown setting or a bad value.
         """
-        if unknown := sorted(value.keys() - _DEFAULTS.keys()):
+        if unknown := sorted(value.keys() - DEFAULTS.keys()):
             raise SettingsError(f"unknown setting {unknown[0]!r}")
         try:
             return cls(**value)
@@ -143,11 +144,11 @@ class TrackSettings:
             raise SettingsError(f"malformed settings: {error}") from error
 
 
-_DEFAULTS = {field.name: field.default for field in fields(TrackSettings)}
+DEFAULTS = {field.name: field.default for field in fields(TrackSettings)}
 
 
 def option(name: str) -> str:
-    """The command line's name of a setting."""
+    """The command line's name of a setting: `--max-per-label` for `max_per_label`."""
     return _OPTION_NAMES.get(name, "--" + name.replace("_", "-"))
 
 

@@ -1,7 +1,9 @@
 """What the feature model is asked for: the same place close, everything else far, in cosines.
 
-Three contrasts (InfoNCE, van den Oord et al. 2018) on L2-normalised tokens: patch against patches,
-patch against the means of whole objects and surroundings, image against images.
+Four contrasts (InfoNCE, van den Oord et al. 2018) on L2-normalised tokens: patch against patches,
+patch against the means of whole objects and surroundings, object against patches, image against
+images. The third is what a reference is asked for: its object's patches must find the object's
+patches in another picture, and nothing beside it.
 """
 
 from __future__ import annotations
@@ -112,6 +114,28 @@ def region_loss(tokens_md: Tensor, views: ViewPairs, matches: Matches) -> Tensor
     hidden = hidden | (owner_s == 0) | (sizes < 3)
     hidden[torch.arange(len(anchor)), target] = False
     return cross_entropy(logits.masked_fill(hidden, -math.inf), target)
+
+
+def object_loss(tokens_md: Tensor, views: ViewPairs) -> Tensor:
+    """The mean of an object in one view against all patches: only the object's own may be close.
+
+    Each patch of the object in the other view is a positive on its own, all patches of other owners
+    in the batch are the negatives.
+    """
+    owner = views.owner_vn
+    tokens = tokens_md.unflatten(0, owner.shape)
+    losses = []
+    for view in range(len(owner)):
+        for thing in owner[view].unique():
+            there, here = owner[view ^ 1] == thing, owner[view] == thing
+            if thing <= 0 or there.sum() < 3 or here.sum() < 3:
+                continue
+            mean = normalize(tokens[view ^ 1][there].mean(0), dim=-1)
+            logits = tokens_md @ mean / TEMPERATURE
+            negatives = logits[(owner.flatten() != thing) & (owner.flatten() != 0)].logsumexp(0)
+            positives = (tokens[view][here] @ mean) / TEMPERATURE
+            losses.append((torch.logaddexp(positives, negatives) - positives).mean())
+    return torch.stack(losses).mean() if losses else tokens_md.sum() * 0
 
 
 class ImageContrast:

@@ -8,7 +8,7 @@ recoloured on its own, and the shared surface still says which patches belong to
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -80,7 +80,11 @@ class PairMaker:
 
     def pairs(self, count: int) -> list[tuple[Source, Source]]:
         """Half of them new; the others are drawn from the last ones, to be seen in new views."""
-        kinds = (self.same_scene, self.other_scene, self.still_twice, self.flow_pair)
+        kinds: tuple[Callable[[], tuple[Source, Source]], ...]
+        if self.assets.photos or self.assets.clips:
+            kinds = (self.same_scene, self.other_scene, self.still_twice, self.flow_pair)
+        else:  # surroundings must not tell which object it is: they nearly always change
+            kinds = (self.other_scene, self.other_scene, self.other_scene, self.same_scene)
         while len(self._recent) < count:
             self._recent.append(kinds[len(self._recent) % len(kinds)]())
         new = []

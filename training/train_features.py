@@ -24,9 +24,15 @@ from torch.nn.functional import normalize
 from transformers import Dinov2Config, Dinov2Model
 
 from training.assets import Assets, Folders, load_assets
-from training.feature_losses import ImageContrast, find_matches, patch_loss, region_loss
+from training.feature_losses import (
+    ImageContrast,
+    find_matches,
+    object_loss,
+    patch_loss,
+    region_loss,
+)
 from training.feature_scores import generated_cases, score, to_input
-from training.feature_views import PATCH, Batches, PairMaker, ViewPairs, make_batch
+from training.feature_views import PATCH, Batches, ViewPairs
 
 DEMO = Dinov2Config(
     hidden_size=192,
@@ -35,14 +41,16 @@ DEMO = Dinov2Config(
     patch_size=14,
     image_size=224,
     mlp_ratio=4,
+    layerscale_value=0.2,  # so that what the patches show is not scrambled from the first step
     attn_implementation="eager",  # on a CPU faster to train than the fused one, at these sizes
 )
-_REGION_WEIGHT = 0.3
+# To tell objects apart matters more here than to tell the places on one object apart.
+_PATCH_WEIGHT = 0.1
+_REGION_WEIGHT = 0.7
+_OBJECT_WEIGHT = 1.0
 _IMAGE_WEIGHT = 0.3
 _ANCHORS = 48  # per view
-_EMA = 0.998
-_EMBEDDED_STD = 0.5  # of a patch embedding's components at the start
-_QUIET = 0.02  # variance that keeps the noise of the last components from being blown up
+_EMA = 0.995
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class Plan:
     minutes: float = 70.0
     steps: int | None = None
     pairs: int = 8
-    learning_rate: float = 1e-3
+    learning_rate: float = 6e-4
     weight_decay: float = 0.05
     save_minutes: float = 10.0
     log_steps: int = 25
@@ -92,7 +100,7 @@ class Trainer:
         if self._checkpoint.exists():
             self._restore()
         else:
-            whiten(self.model, assets, plan.seed)
+            start_from_colour(self.model)
             self.average.load_state_dict(self.model.state_dict())
         self.generator = torch.Generator().manual_seed(plan.seed + self.step)
         self._images = ImageContrast(config.hidden_size, self.device)
@@ -166,8 +174,14 @@ class Trainer:
         patches = tokens[:, 1:].flatten(0, 1)
         by_patch, cosines = patch_loss(patches, matches)
         by_region = region_loss(patches, views, matches)
+        by_object = object_loss(patches, views)
         by_image = self._images(tokens[:, 0], views.scene_v)
-        loss = by_patch + _REGION_WEIGHT * by_region + _IMAGE_WEIGHT * by_image
+        loss = (
+            _PATCH_WEIGHT * by_patch
+            + _REGION_WEIGHT * by_region
+            + _OBJECT_WEIGHT * by_object
+            + _IMAGE_WEIGHT * by_image
+        )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -182,6 +196,7 @@ class Trainer:
             "loss": loss.item(),
             "patch": by_patch.item(),
             "region": by_region.item(),
+            "object": by_object.item(),
             "image": by_image.item(),
             "found": found.float().mean().item(),
             "positive_cosine": positive.mean().item(),
@@ -206,24 +221,25 @@ class Trainer:
 
 
 @torch.no_grad()
-def whiten(model: Dinov2Model, assets: Assets, seed: int) -> None:
-    """Start the patch embedding at the principal components of real patches, equally loud.
+def start_from_colour(model: Dinov2Model) -> None:
+    """Start the patch embedding at low-frequency cosines of light and colour, the lowest loudest.
 
-    Random filters see little but a patch's mean colour; from whitened ones texture is at hand from
-    the first step (the idea of whitened first layers in fast training of small image networks).
+    Random filters drown what identifies a surface under every shift and crop, its colour; the fine
+    filters are there to be found, but quiet.
     """
-    maker = PairMaker(assets, np.random.default_rng(seed))
-    pixels = torch.cat([make_batch(maker, 8, (12, 12)).pixels_vhwc for _ in range(4)])
-    embedding = model.embeddings.patch_embeddings.projection
-    patches = torch.nn.functional.unfold(to_input(pixels), PATCH, stride=PATCH)
-    patches = patches.transpose(1, 2).flatten(0, 1)
-    mean = patches.mean(0)
-    variance, directions = torch.linalg.eigh(torch.cov((patches - mean).T))
-    loudest = slice(-embedding.out_channels, None)
-    gains = _EMBEDDED_STD / (variance[loudest] + _QUIET).sqrt()
-    filters = gains[:, None] * directions[:, loudest].T
-    embedding.weight.copy_(filters.reshape(embedding.weight.shape))
-    embedding.bias.copy_(-filters @ mean)
+    weight = model.embeddings.patch_embeddings.projection.weight
+    opponent = torch.tensor([[0.6, 0.6, 0.6], [1.0, 0.0, -1.0], [-0.5, 1.0, -0.5]])
+    x = (torch.arange(PATCH) + 0.5) * math.pi / PATCH
+    waves = torch.stack([torch.cos(k * x) for k in range(PATCH)])
+    order = sorted(((u, v) for u in range(PATCH) for v in range(PATCH)), key=lambda uv: (sum(uv), uv))
+    filters = [
+        torch.einsum("c,y,x->cyx", channel, waves[u], waves[v]) / (1 + u + v) ** 1.5
+        for u, v in order
+        for channel in opponent
+    ]
+    chosen = torch.stack(filters[: len(weight)]) * (3 / PATCH**2)
+    weight.copy_(chosen.to(weight))
+    model.embeddings.patch_embeddings.projection.bias.zero_()
 
 
 def schedule(progress: float, warm_up: float = 0.03) -> float:

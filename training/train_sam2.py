@@ -44,14 +44,20 @@ class Stage:
     kind_shares: tuple[float, float, float, float]  # mask, box, points, box+points
 
 
-# Most of the run sees small frames, which cost half as much; the end sees the model's own size.
+# Small frames cost a fraction of the model's own size and teach the same mechanisms (what a prompt
+# means, what a memory is for), so most of the run sees them; the end sees the full size.
 _SINGLES = ClipShape(clips=10, frames=1, objects=4, size=192)
+_SMALL_SINGLES = ClipShape(clips=20, frames=1, objects=4, size=128)
 STAGES = (
     Stage(0.2, (_SINGLES,), (0.0, 0.5, 0.3, 0.2)),
+    Stage(0.3, (ClipShape(4, 3, 3, 192), _SINGLES), (0.45, 0.3, 0.15, 0.1)),
     Stage(
         0.72,
-        (ClipShape(4, 3, 3, 192), ClipShape(4, 3, 3, 192), ClipShape(3, 4, 3, 192), _SINGLES),
-        (0.45, 0.3, 0.15, 0.1),
+        (
+            *(_SMALL_SINGLES, ClipShape(6, 3, 3, 128), ClipShape(6, 3, 3, 128)),
+            *(ClipShape(4, 5, 3, 128), ClipShape(3, 4, 3, 192)),
+        ),
+        (0.4, 0.4, 0.1, 0.1),
     ),
     Stage(
         1.0,
@@ -59,7 +65,7 @@ STAGES = (
             *(ClipShape(3, 5, 3, 192), ClipShape(2, 4, 3, 256), ClipShape(2, 6, 3, 256)),
             ClipShape(clips=6, frames=1, objects=4, size=256),
         ),
-        (0.4, 0.35, 0.1, 0.15),
+        (0.4, 0.4, 0.08, 0.12),
     ),
 )
 
@@ -95,7 +101,7 @@ class Trainer:
         self.device = next(self.model.parameters()).device
         self.generator = torch.Generator(self.device).manual_seed(self.seed)
         self.rng = np.random.default_rng(self.seed)
-        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(0.998))
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(0.995))
         self.runner = ClipRunner(self.model, self.generator)
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
         plain = [p for p in self.model.parameters() if p.ndim <= 1]
@@ -212,7 +218,7 @@ def train(trainer: Trainer, val_assets: Assets, output: Path, check_minutes: flo
     while trainer.budget.share(trainer.seconds, trainer.step) < 1:
         recent.append(trainer.train_step())
         done = trainer.budget.share(trainer.seconds, trainer.step) >= 1
-        if len(recent) == 50 or done:
+        if len(recent) == 50 or (done and recent):
             means = {k: float(np.mean([r[k] for r in recent])) for k in recent[0]}
             _log(output, trainer, means)
             recent = []

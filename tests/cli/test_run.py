@@ -44,7 +44,7 @@ def test_a_video_alone_means_run(track, video):
     run = RunFolder("runs/clip")
     assert run.info.status == "complete"
     assert run.info.models["sam2"].name == "demo"
-    assert "5 of 5" in result.stdout
+    assert "box on frame 0 (user)" in result.stdout
     assert "runs/clip/masks" in result.stdout
     assert result.stderr.splitlines() == [
         "note: using demo, a small model; for real footage: track models pull sam2.1_hiera_small"
@@ -134,6 +134,21 @@ def test_an_existing_run_is_refused_without_overwrite(track, video):
     assert result.exit_code == 2
     assert "--overwrite replaces it" in result.stderr
     assert track(video, *BOX, "--no-video", "--end", "2", "--overwrite").exit_code == 0
+
+
+def test_a_misspelt_command_is_not_taken_for_a_video(track, tmp_path):
+    result = track("modles", "list")
+    assert result.exit_code == 2
+    assert "did you mean 'models'?" in result.stderr
+    (tmp_path / "modles").mkdir()
+    assert "no image in modles" in track("modles", *BOX).stderr
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["memory"]])
+def test_without_a_command_the_help_is_shown(track, args):
+    result = track(*args)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: ")
 
 
 def test_the_version_is_told(track):

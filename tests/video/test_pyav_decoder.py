@@ -17,7 +17,7 @@ from tests.made_videos import (
     painted_index,
     truncate_after_packet,
 )
-from tracker.video import open_video
+from tracker.video import VideoWriter, open_video
 
 
 def test_time_stamps_that_do_not_rise_are_mended_and_reported_once(make_video):
@@ -167,6 +167,21 @@ def test_sound_that_outlasts_the_pictures_is_no_early_end(make_video, name):
     with open_video(make_video(name, 30, audio="aac", audio_seconds=2.5)) as reader:
         assert len(list(reader.frames())) == 30
         assert reader.problems == []
+
+
+@pytest.mark.parametrize("reader", ["pyav", "decord"])
+def test_a_last_frame_that_stays_long_is_no_early_end(tmp_path, reader):
+    """As in recordings of a screen, where nothing moves for a while."""
+    settings = {"frame_rate": Fraction(30), "time_base": Fraction(1, 30)}
+    path = tmp_path / "slow.mp4"
+    with VideoWriter(path, width=160, height=120, **settings) as writer:
+        for index, pts in enumerate((0, 1, 2, 90)):
+            writer.write(paint_index(index), pts)
+    with av.open(str(path)) as container:
+        assert container.duration > 5_000_000
+    with open_video(path, reader) as opened:
+        assert len(list(opened.frames())) == 4
+        assert opened.problems == []
 
 
 def test_the_claimed_count_may_come_from_the_duration(make_video):

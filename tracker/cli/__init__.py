@@ -5,6 +5,7 @@ A first argument that is not the name of a command is a video, and means `track 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 import os
@@ -16,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -49,6 +51,11 @@ class TrackGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in {*COMMANDS, "--help", "--version"}:
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            if near and not Path(args[0]).exists():
+                raise click.UsageError(
+                    f"{args[0]!r} is neither a command nor a video; did you mean {near[0]!r}?", ctx
+                )
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
@@ -70,6 +77,9 @@ class TrackGroup(click.Group):
             return result if isinstance(result, int) else DONE
         except (KeyboardInterrupt, click.Abort):
             return _fail("interrupted", INTERRUPTED)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            return DONE
         except click.ClickException as error:
             return _fail(_usage(error), BAD_INPUT)
         except TrackError as error:

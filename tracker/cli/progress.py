@@ -9,7 +9,6 @@ import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     ProgressColumn,
     SpinnerColumn,
     Task,
@@ -32,7 +31,7 @@ class ProgressBar(Progress):
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
-            MofNCompleteColumn(),
+            _FrameCount(),
             _FramesPerSecond(),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
@@ -42,11 +41,11 @@ class ProgressBar(Progress):
 
     def stage(self, name: str, frames: int | None) -> None:
         self._end_stage()
-        self._task = self._bar.add_task(name, total=frames)
+        self._task = self._bar.add_task(name, total=frames, counts_frames=False)
 
     def frame(self) -> None:
         if self._task is not None:
-            self._bar.advance(self._task)
+            self._bar.update(self._task, advance=1, counts_frames=True)
 
     def notice(self, text: str) -> None:
         if self._bar.disable:
@@ -75,7 +74,20 @@ class ProgressBar(Progress):
         self._bar.stop()
 
 
-class _FramesPerSecond(ProgressColumn):
+class _FrameCount(ProgressColumn):
+    """`12/70`, and nothing for a stage that has no frames."""
+
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if not speed else f"{speed:.1f} frames/s", style="cyan")
+        if not task.fields["counts_frames"]:
+            return Text()
+        return Text(f"{task.completed:.0f}" + (f"/{task.total:.0f}" if task.total else ""))
+
+
+class _FramesPerSecond(ProgressColumn):
+    """The average since the stage began."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.finished_time or task.elapsed
+        if not task.fields["counts_frames"] or not seconds:
+            return Text()
+        return Text(f"{task.completed / seconds:.1f} frames/s", style="cyan")

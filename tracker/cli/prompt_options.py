@@ -17,24 +17,27 @@ from tracker.video import read_index_mask
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FORMS = {
-    "--point": "[OBJ@FRAME:]X,Y[,-]",
-    "--box": "[OBJ@FRAME:]X1,Y1,X2,Y2",
-    "--mask": "[OBJ@FRAME:]FILE",
-}
-PARAMETERS = {"--point": "points", "--box": "boxes", "--mask": "masks"}
-_HELP = {
-    "--point": "A pixel on the object; with ',-' one that is not. Repeatable, as are the next two.",
-    "--box": "A box around the object.",
-    "--mask": "A PNG of the object; several ids in it make several objects.",
+# Option: parameter, form, help.
+_OPTIONS = {
+    "--point": (
+        "points",
+        "[OBJ@FRAME:]X,Y[,-]",
+        "A pixel on the object; with ',-' one that is not. Repeatable, as are the next two.",
+    ),
+    "--box": ("boxes", "[OBJ@FRAME:]X1,Y1,X2,Y2", "A box around the object."),
+    "--mask": (
+        "masks",
+        "[OBJ@FRAME:]FILE",
+        "A PNG of the object; several ids in it make several objects.",
+    ),
 }
 _WHERE = re.compile(r"(\d+)@(\d+):")
 
 
 def prompt_options(command: Command) -> Command:
     """Add `--point`, `--box` and `--mask` to a click command, each a tuple of strings."""
-    for name, form in reversed(FORMS.items()):
-        option = click.option(name, PARAMETERS[name], metavar=form, multiple=True, help=_HELP[name])
+    for name, (parameter, form, text) in reversed(_OPTIONS.items()):
+        option = click.option(name, parameter, metavar=form, multiple=True, help=text)
         command = option(command)
     return command
 
@@ -103,7 +106,7 @@ def _numbers(option: str, text: str, count: int) -> tuple[int, int, list[float]]
     except ValueError:
         numbers = []
     if len(numbers) != count:
-        raise PromptError(f"{option} {text}: expected {FORMS[option]}")
+        raise PromptError(f"{option} {text}: expected {_OPTIONS[option][1]}")
     return object_id, frame, numbers
 
 

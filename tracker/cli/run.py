@@ -3,53 +3,67 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar
 
 import click
 
-from tracker import settings as choices
 from tracker.cli.progress import ProgressBar
 from tracker.cli.prompt_options import parse_prompts, prompt_options
 from tracker.cli.summary import print_summary
 from tracker.session.prompts_file import read_prompts
-from tracker.settings import TrackSettings
+from tracker.settings import CHOICES, DEFAULTS, TrackSettings, option
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
 
 
-def _choice(kind: Any) -> click.Choice[str]:
-    return click.Choice(get_args(kind))
+def _setting(name: str, text: str, metavar: str = "NAME") -> Callable[[Command], Command]:
+    """An option for a field of TrackSettings, which also knows its default and its choices."""
+    default = DEFAULTS[name]
+    if default is False:
+        return click.option(option(name), name, is_flag=True, help=text)
+    kind = click.Choice(CHOICES[name]) if name in CHOICES else int if metavar == "N" else str
+    return click.option(
+        option(name),
+        name,
+        type=kind,
+        metavar=None if name in CHOICES else metavar,
+        multiple=default == (),
+        help=text if default in (None, ()) else f"{text} [default: {default}]",
+    )
 
 
 @click.command(short_help="Track objects through a video (the default command).")
 @click.argument("video", type=click.Path(path_type=Path))
-@click.option("--auto-prompt", is_flag=True, help="Find the object by the reference memory.")
+@_setting("auto_prompt", "Find the objects by the reference memory.")
 @prompt_options
 @click.option("--prompts", "files", multiple=True, metavar="FILE.json", help="Prompts from a file.")
-@click.option("--memory", metavar="DIR", help="The reference memory. [default: the user's own]")
-@click.option("--label", "labels", multiple=True, metavar="NAME", help="Look for this label only.")
-@click.option("--prompt-kind", type=_choice(choices.PromptKind), help="What a match becomes.")
-@click.option("--max-per-label", type=int, metavar="N", help="Objects per label. [default: 1]")
+@_setting("memory", "The reference memory. [default: the user's own]", "DIR")
+@_setting("labels", "Look for this label only; repeatable.")
+@_setting("prompt_kind", "What a match becomes; auto tries all and keeps the best.")
+@_setting("max_per_label", "Objects per label, at most.", "N")
+@_setting("search_frames", "Look for objects in the first N frames. [default: all]", "N")
+@_setting("fallback", "When nothing matches, prompt the middle of the first frame.")
+@_setting("remember", "Add the first accepted mask to the memory.")
+@_setting("model", "A SAM2 model, see `track models list`; auto: the best installed.")
+@_setting("features", "A feature model; auto: the memory's own.")
+@_setting("device", "auto, cpu, cuda, cuda:N or mps.")
+@_setting("image_size", "Side of the model's image, a multiple of 32. [default: its own]", "N")
+@click.option("--preset", metavar="NAME", help="fast or quality; other options win over it.")
+@_setting("reader", "What decodes the video.")
+@_setting("start", "First frame to process.", "N")
+@_setting("end", "Frame to stop before. [default: the end]", "N")
+@_setting("stride", "Process every Nth frame.", "N")
+@_setting("direction", "Where masks are carried from the prompts.")
+@_setting("seed", "For everything that draws random numbers.", "N")
 @click.option(
-    "--search-frames", type=int, metavar="N", help="Look for the object in the first N frames only."
+    "--output", type=_PATH, metavar="DIR", help="The run folder. [default: runs/<name of VIDEO>]"
 )
-@click.option(
-    "--fallback", type=_choice(choices.Fallback), help="What to prompt when nothing matches."
-)
-@click.option("--remember", is_flag=True, help="Add the first accepted mask to the memory.")
-@click.option("--model", metavar="NAME", help="A SAM2 model: auto, demo, sam2.1_hiera_tiny …")
-@click.option("--features", metavar="NAME", help="A feature model: auto, demo, dinov2_small …")
-@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--image-size", type=int, metavar="N", help="Side of the model's image, in pixels.")
-@click.option("--preset", metavar="NAME", help="fast or quality: a set of settings.")
-@click.option("--reader", type=_choice(choices.Reader), help="The video reader.")
-@click.option("--start", type=int, metavar="N", help="First frame, from 0.")
-@click.option("--end", type=int, metavar="N", help="Frame to stop before.")
-@click.option("--stride", type=int, metavar="N", help="Process every Nth frame.")
-@click.option("--direction", type=_choice(choices.Direction), help="Where to track from a prompt.")
-@click.option("--seed", type=int, metavar="N", help="For everything random.")
-@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="The run folder.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is in the run folder.")
-@click.option("--no-video", is_flag=True, help="Write no annotated video.")
+@click.option("--no-video", is_flag=True, help="Write masks and scores, but no pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
 def run(
     video: Path,
@@ -66,9 +80,9 @@ def run(
 ) -> None:
     """Track objects through VIDEO, a file or a folder of images.
 
-    Objects are found by the reference memory (--auto-prompt) or by prompts, in pixels of the
-    upright video; OBJ is the object's number (default 1), FRAME counts from 0. Everything is kept
-    in the run folder, runs/<name of the video> by default.
+    Objects are found by the reference memory (--auto-prompt), or shown by prompts in pixels of the
+    upright video; OBJ is the object's number (default 1), FRAME counts from 0. Masks, scores and
+    the annotated video are kept in the run folder.
     """
     settings = TrackSettings.from_options(preset, video=not no_video, **options)
     prompts = parse_prompts(points, boxes, masks)

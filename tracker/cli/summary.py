@@ -34,9 +34,10 @@ def _cells(entry: ObjectSummary, frames: int) -> tuple[str, ...]:
 
 def _facts(summary: RunSummary) -> list[tuple[str, str]]:
     speed = f", {summary.frames / summary.seconds:.1f} frames/s" if summary.seconds else ""
+    models = ", ".join(f"{kind} {name}" for kind, name in summary.models.items())
     facts = [
         ("run", summary.run),
-        ("model", f"{', '.join(summary.models.values())}{speed}"),
+        ("models", models + speed),
         *((name, path) for name, path in summary.outputs.items()),
     ]
     if summary.problems:

@@ -11,30 +11,24 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.masks import BoolMask, iou
 from tracker.memory.abstention import abstention_threshold
 from tracker.memory.candidates import Candidate, answer
-from tracker.memory.likeness import Likeness, likeness
+from tracker.memory.comparison import Comparison, compare
 from tracker.memory.proposals import Kind, propose
-from tracker.memory.retrieval import (
-    MATCH_DISTANCE,
-    PatchMatches,
-    cell_coverage,
-    match_patches,
-    search,
-)
+from tracker.memory.retrieval import MATCH_DISTANCE, PatchMatches, inside_cells, search
 from tracker.memory.store import ReferenceMemory
 from tracker.models.dinov2 import FeatureExtractor
 from tracker.models.sam2 import ImagePrompter
 from tracker.settings import PromptKind
 from tracker.types import ImageFeatures, Match, Prompt
 
-REFERENCES = 5  # searched per label
+SEARCHED = 5  # references per label
 TRIED = 2  # of these, whose matches become proposals
-TAKEN = 0.5  # a patch that an object found before covers this much is not searched again
 SAME_OBJECT_IOU = 0.5  # two labels on one object: the better score keeps it
 
 _KINDS: dict[str, tuple[Kind, ...]] = {
@@ -135,10 +129,11 @@ def find_prompts(
     if threshold is None:
         threshold = abstention_threshold(extractor.name)
     wanted = [label for label in memory.labels() if labels is None or label in labels]
-    image = _Image(image_hwc, extractor.extract(image_hwc), prompter)
+    prompter.set_image(image_hwc)
+    image = _Image(image_hwc.shape[:2], extractor.extract(image_hwc), prompter)
     rules = _Rules(frame, _KINDS[prompt_kind], threshold, seed)
-    found = [d for label in wanted for d in _find(label, memory, image, rules, max_per_label)]
-    return _numbered(_one_label_per_object(found))
+    scene = _Scene(image, rules, {label: _references(label, memory, image) for label in wanted})
+    return _numbered(scene.assign(max_per_label))
 
 
 @dataclass(frozen=True)
@@ -149,89 +144,110 @@ class _Rules:
     seed: int
 
 
+@dataclass(frozen=True, eq=False)
 class _Image:
-    """The searched image. SAM2 encodes it when the first proposal is made, or never."""
+    """The searched image: its size, its features, and SAM2's decoder, which has seen it."""
 
-    def __init__(
-        self, image_hwc: NDArray[np.uint8], features: ImageFeatures, prompter: ImagePrompter
-    ) -> None:
-        self.size_hw = image_hwc.shape[:2]
-        self.features = features
-        self._image_hwc, self._prompter = image_hwc, prompter
-        self._encoded = False
-
-    @property
-    def prompter(self) -> ImagePrompter:
-        if not self._encoded:
-            self._prompter.set_image(self._image_hwc)
-            self._encoded = True
-        return self._prompter
+    size_hw: tuple[int, int]
+    features: ImageFeatures
+    prompter: ImagePrompter
 
 
-def _find(
-    label: str, memory: ReferenceMemory, image: _Image, rules: _Rules, most: int
-) -> list[Decision]:
-    """Up to `most` accepted decisions for a label, or one that was not accepted."""
-    matches = search(memory, image.features, REFERENCES, [label])[:TRIED]
-    free_hw = np.ones(image.features.grid_hw, np.bool_)
-    accepted: list[Decision] = []
-    while matches and free_hw.any() and len(accepted) < most:
-        trials = [_Trial(match, memory, image.features, free_hw) for match in matches]
-        decision = _decide(trials, image, rules)
-        if decision.mask_hw is None or not decision.accepted:
-            return accepted or [decision]
-        accepted.append(decision)
-        free_hw &= cell_coverage(decision.mask_hw, free_hw.shape) < TAKEN
-    return accepted
+@dataclass(frozen=True, eq=False)
+class _Reference:
+    match: Match
+    features: ImageFeatures
+    mask_hw: BoolMask
 
 
-class _Trial:
-    """One reference held against the image, but for the patches that are taken."""
-
-    def __init__(
-        self, match: Match, memory: ReferenceMemory, query: ImageFeatures, free_hw: BoolMask
-    ) -> None:
-        features, mask_hw = memory.features_and_mask(match.reference_id)
-        self.match = match
-        self.maps: Likeness = likeness(features, mask_hw, query, free_hw)
-        self.matches: PatchMatches = match_patches(features, mask_hw, query, free_hw)
-
-    @property
-    def patches(self) -> dict[str, int]:
-        """Numbers of the object's patches."""
-        inside = self.matches.inside_n
-        matched = inside & (self.matches.distances_n < MATCH_DISTANCE)
-        mutual = matched & self.matches.mutual_n
-        counts = {"object": inside, "matched": matched, "mutual": mutual}
-        return {name: int(np.count_nonzero(which)) for name, which in counts.items()}
+def _references(label: str, memory: ReferenceMemory, image: _Image) -> list[_Reference]:
+    """The references of a label that look most like the image."""
+    matches = search(memory, image.features, SEARCHED, [label])[:TRIED]
+    return [_Reference(m, *memory.features_and_mask(m.reference_id)) for m in matches]
 
 
-def _decide(trials: list[_Trial], image: _Image, rules: _Rules) -> Decision:
-    """Try what the references propose; the best candidate decides."""
-    answers = [
-        (trial, candidate)
-        for trial in trials
-        for proposal in propose(trial.maps, trial.matches, image.size_hw, rules.kinds, rules.seed)
-        for candidate in answer(
-            proposal, trial.match.reference_id, trial.maps, trial.matches, image.prompter
+class _Scene:
+    """Gives the objects in an image to the labels: the best score first, each object once."""
+
+    def __init__(self, image: _Image, rules: _Rules, labels: dict[str, list[_Reference]]) -> None:
+        self._image, self._rules, self._labels = image, rules, labels
+        self._accepted: list[Decision] = []
+        self._free_hw = np.ones(image.features.grid_hw, np.bool_)
+
+    def assign(self, most: int) -> list[Decision]:
+        """Decide on every label, at most `most` objects for each; sorted by label."""
+        waiting = {label: self._decide(label) for label in self._labels}
+        refused = []
+        while waiting:
+            label = max(waiting, key=lambda name: waiting[name].score)
+            decision = waiting.pop(label)
+            mine = sum(d.label == label for d in self._accepted)
+            if not decision.accepted:
+                refused += [] if mine else [decision]
+                continue
+            self._accepted.append(decision)
+            self._free_hw &= ~_covered(decision.mask_hw, self._free_hw.shape)
+            again = [name for name, d in waiting.items() if self._is_taken(d.mask_hw)]
+            again += [label] if mine + 1 < most else []
+            waiting |= {name: self._decide(name) for name in again}
+        return sorted(self._accepted + refused, key=lambda d: d.label)
+
+    def _decide(self, label: str) -> Decision:
+        """Try what the references propose where no object was found yet; the best decides."""
+        tried = [entry for reference in self._labels[label] for entry in self._try(reference)]
+        tried.sort(key=lambda entry: -entry[1].agreement)
+        untaken = [entry for entry in tried if not self._is_taken(entry[1].mask_hw)]
+        compared, best = (untaken or tried)[0]
+        match = next(
+            r.match for r in self._labels[label] if r.match.reference_id == best.reference_id
         )
-    ]
-    answers.sort(key=lambda pair: -pair[1].agreement)
-    trial, best = answers[0]
-    accepted = best.agreement >= rules.threshold
-    return Decision(
-        frame=rules.frame,
-        label=trial.match.label,
-        match=trial.match,
-        score=best.agreement,
-        threshold=rules.threshold,
-        accepted=accepted,
-        reason="",
-        prompt=_prompt(best, trial.match, rules.frame) if accepted else None,
-        mask_hw=best.mask_hw,
-        candidates=tuple(candidate for _, candidate in answers),
-        patches=trial.patches,
-    )
+        score, threshold = best.agreement, self._rules.threshold
+        accepted = bool(untaken) and score >= threshold
+        if not untaken:
+            reason = "what looks like it is an object that was found already"
+        else:
+            reason = f"score {score:.3f} {'reaches' if accepted else 'is below'} {threshold:g}"
+        return Decision(
+            frame=self._rules.frame,
+            label=label,
+            match=match,
+            score=score,
+            threshold=threshold,
+            accepted=accepted,
+            reason=reason,
+            prompt=_prompt(best, match, self._rules.frame) if accepted else None,
+            mask_hw=best.mask_hw,
+            candidates=tuple(candidate for _, candidate in tried),
+            patches=_patch_numbers(compared.matches),
+        )
+
+    def _try(self, reference: _Reference) -> list[tuple[Comparison, Candidate]]:
+        """What the decoder makes of everything that a reference proposes."""
+        image, rules = self._image, self._rules
+        free_hw = self._free_hw if self._free_hw.any() else None
+        compared = compare(reference.features, reference.mask_hw, image.features, free_hw)
+        return [
+            (compared, candidate)
+            for proposal in propose(compared, image.size_hw, rules.kinds, rules.seed)
+            for candidate in answer(
+                proposal, reference.match.reference_id, compared, image.prompter
+            )
+        ]
+
+    def _is_taken(self, mask_hw: BoolMask) -> bool:
+        return any(iou(mask_hw, d.mask_hw) > SAME_OBJECT_IOU for d in self._accepted)
+
+
+def _covered(mask_hw: BoolMask, grid_hw: tuple[int, ...]) -> BoolMask:
+    """The patches that a found object covers, and their neighbours: its edge looks like it too."""
+    inside = inside_cells(mask_hw, (grid_hw[0], grid_hw[1]))
+    return cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+def _patch_numbers(matches: PatchMatches) -> dict[str, int]:
+    matched = matches.inside_n & (matches.distances_n < MATCH_DISTANCE)
+    counts = {"object": matches.inside_n, "matched": matched, "mutual": matched & matches.mutual_n}
+    return {name: int(np.count_nonzero(which)) for name, which in counts.items()}
 
 
 def _prompt(best: Candidate, match: Match, frame: int) -> Prompt:
@@ -246,25 +262,6 @@ def _prompt(best: Candidate, match: Match, frame: int) -> Prompt:
         score=best.agreement,
         reference_id=match.reference_id,
     )
-
-
-def _one_label_per_object(decisions: list[Decision]) -> list[Decision]:
-    """Of two labels whose masks are one object, the one with the better score keeps it."""
-    kept: list[Decision] = []
-    for decision in sorted(decisions, key=lambda d: -d.score):
-        rivals = (k for k in kept if k.accepted and k.label != decision.label)
-        rival = next((k for k in rivals if _same_object(k, decision)), None)
-        if decision.accepted and rival is not None:
-            reason = f"the same object as {rival.label!r}, whose score is better"
-            decision = replace(decision, accepted=False, prompt=None, reason=reason)
-        kept.append(decision)
-    return kept
-
-
-def _same_object(a: Decision, b: Decision) -> bool:
-    if a.mask_hw is None or b.mask_hw is None:
-        return False
-    return iou(a.mask_hw, b.mask_hw) > SAME_OBJECT_IOU
 
 
 def _numbered(decisions: list[Decision]) -> list[Decision]:

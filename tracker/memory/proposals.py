@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from tracker.masks import BoolMask, Box
-from tracker.memory.likeness import Likeness
-from tracker.memory.retrieval import PatchMatches
+from tracker.memory.comparison import Comparison
 from tracker.types import NEGATIVE, POSITIVE
 
 Kind = Literal["points", "box", "both"]
@@ -24,7 +23,7 @@ Kind = Literal["points", "box", "both"]
 MOST_POINTS = 5  # of each sign
 PADDING_PX = 5  # around the matched patches
 REGION_LEVEL = 0.5  # a region goes down to this share of the greatest contrast
-REGION_MASS = 0.3  # a second part counts when it has this share of the main part's contrast
+REGIONS = 3  # connected parts that are each tried as the object
 NEAR = 3  # patches around a region in which background may be confused with the object
 
 
@@ -46,8 +45,7 @@ class Proposal:
 
 
 def propose(
-    maps: Likeness,
-    matches: PatchMatches,
+    compared: Comparison,
     size_hw: tuple[int, int],
     kinds: tuple[Kind, ...],
     seed: int = 0,
@@ -55,16 +53,15 @@ def propose(
     """Prompts for the regions where the object may lie, the likeliest first.
 
     Args:
-        maps: of the searched image.
-        matches: of the same reference with the same image.
+        compared: the reference with the searched image.
         size_hw: height and width of the searched image in pixels.
         kinds: what to propose for each region.
         seed: of the clustering.
     """
     proposals = []
-    for region_hw in object_regions(maps.contrast_hw):
-        positive = _positive_cells(region_hw, maps, matches, seed)
-        negative = _negative_cells(region_hw, maps, seed)
+    for region_hw in object_regions(compared.contrast_hw):
+        positive = _positive_cells(region_hw, compared, seed)
+        negative = _negative_cells(region_hw, compared, seed)
         points = _centres(np.concatenate([positive, negative]), region_hw.shape, size_hw)
         labels = np.array([POSITIVE] * len(positive) + [NEGATIVE] * len(negative), np.int32)
         box = _box(region_hw, size_hw)
@@ -81,37 +78,34 @@ def propose(
 def object_regions(contrast_hw: NDArray[np.float32]) -> list[BoolMask]:
     """Where the object may lie, as masks on the patch grid, the likeliest first.
 
-    The patches above half of the greatest contrast fall into connected parts. The part with the
-    greatest sum of contrast is one region; that part and the others of weight together are a
-    second one, for objects that something in front divides. At least one patch is always found.
+    The patches above half of the greatest contrast fall into connected parts. Each of the three
+    with the greatest sum of contrast is a region. So is the first one with the parts near it, for
+    an object that something in front divides. At least one patch is always found.
     """
-    level = REGION_LEVEL * max(float(contrast_hw.max()), 0.0)
-    above = contrast_hw >= min(level, float(contrast_hw.max()))
+    greatest = float(contrast_hw.max())
+    above = contrast_hw >= min(greatest, REGION_LEVEL * max(greatest, 0.0))
     count, parts_hw = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
-    mass = np.bincount(parts_hw[above], weights=contrast_hw[above], minlength=count)
-    main = int(mass[1:].argmax()) + 1
-    weighty = np.flatnonzero(mass >= REGION_MASS * mass[main])
-    weighty = weighty[weighty > 0]
-    regions = [parts_hw == main]
-    if len(weighty) > 1:
-        regions.append(np.isin(parts_hw, weighty))
-    return regions
+    mass = np.bincount(parts_hw[above], weights=contrast_hw[above], minlength=count)[1:]
+    heaviest = np.argsort(-mass, kind="stable") + 1
+    regions = [parts_hw == part for part in heaviest[:REGIONS]]
+    _, groups_hw = cv2.connectedComponents(_grown(above, 1).astype(np.uint8), connectivity=8)
+    group_hw = above & (groups_hw == groups_hw[regions[0]][0])
+    return regions if (group_hw == regions[0]).all() else [*regions, group_hw]
 
 
-def _positive_cells(
-    region_hw: BoolMask, maps: Likeness, matches: PatchMatches, seed: int
-) -> NDArray[np.int64]:
+def _positive_cells(region_hw: BoolMask, compared: Comparison, seed: int) -> NDArray[np.int64]:
     """Mutually matched patches of the object in the region; where there is none, the region's."""
+    matches = compared.matches
     good = matches.inside_n & matches.mutual_n & region_hw[tuple(matches.query_cells_n2.T)]
     cells = matches.query_cells_n2[good] if good.any() else np.argwhere(region_hw)
-    return _spread(cells, maps.contrast_hw, seed)
+    return _spread(cells, compared.contrast_hw, seed)
 
 
-def _negative_cells(region_hw: BoolMask, maps: Likeness, seed: int) -> NDArray[np.int64]:
+def _negative_cells(region_hw: BoolMask, compared: Comparison, seed: int) -> NDArray[np.int64]:
     """Background near the region that looks like the object: what a mask might spill into."""
-    near = _grown(region_hw, NEAR) & ~_grown(region_hw, 1) & (maps.contrast_hw < 0)
-    confusing = near & (maps.foreground_hw >= np.median(maps.foreground_hw[region_hw]))
-    return _spread(np.argwhere(confusing), maps.foreground_hw, seed)
+    near = _grown(region_hw, NEAR) & ~_grown(region_hw, 1) & (compared.contrast_hw < 0)
+    confusing = near & (compared.foreground_hw >= np.median(compared.foreground_hw[region_hw]))
+    return _spread(np.argwhere(confusing), compared.foreground_hw, seed)
 
 
 def _spread(

@@ -13,15 +13,17 @@ import numpy as np
 from tracker import locations
 from tracker.errors import NoMatchError, ReferenceMemoryError
 from tracker.memory.index import FILE_NAME
-from tracker.memory.prompting import Decision, find_prompts
-from tracker.memory.store import ReferenceMemory
-from tracker.models.dinov2 import FeatureExtractor, load_features
-from tracker.models.sam2 import ImagePrompter
+from tracker.memory.store import SHORT_ID, ReferenceMemory, own_feature_model
 from tracker.session.identity import ModelIdentity
 from tracker.session.search import Answer, find_first, sample_positions
+from tracker.settings import TrackSettings
 from tracker.types import FrameResult, Prompt
 
+# What describes and matches images takes seconds to import, so the functions that use it do that:
+# runs that ask no memory begin at once.
 if TYPE_CHECKING:
+    from tracker.memory.prompting import Decision
+    from tracker.models.dinov2 import FeatureExtractor
     from tracker.session.session import TrackSession
 
 
@@ -70,9 +72,7 @@ def ask_memory(session: TrackSession) -> AutoPrompts:
     if not _has_references(folder, session.settings.labels):
         message = f"the reference memory {folder} is empty"
         return _without_match(session, Answer(), None, f"{message}; {_add_hint(folder)}")
-    settings = session.settings
-    extractor = load_features(settings.features, settings.device)
-    memory = ReferenceMemory.open(folder, extractor)
+    memory, extractor = _open(folder, session.settings)
     answer = _search(session, memory, extractor)
     if not answer.accepted:
         return _without_match(session, answer, memory, _why_not(answer, folder))
@@ -80,7 +80,7 @@ def ask_memory(session: TrackSession) -> AutoPrompts:
         prompts=tuple(_numbered(answer, session.next_object_id)),
         decisions=_recorded(answer),
         memory=memory,
-        notice=_not_found(answer, settings.labels),
+        notice=_not_found(answer, session.settings.labels),
     )
 
 
@@ -92,22 +92,23 @@ def remember(
     Prompts of other frames, of other sources, and masks without a pixel are passed over.
 
     Returns:
-        What could not be added, one line each.
+        What was added and what could not be, one line each.
     """
     labels = {
         prompt.object_id: prompt.label
         for prompt in prompts
         if prompt.frame == result.frame.index and prompt.source == "memory" and prompt.label
     }
-    refused = []
+    notices = []
     for mask in result.objects:
         label = labels.get(mask.object_id)
         if label and mask.mask_hw.any():
             try:
-                memory.add(result.frame.image_hwc, mask.mask_hw, label)
+                added = memory.add(result.frame.image_hwc, mask.mask_hw, label)
+                notices.append(f"remembered as {label!r}: reference {added.id[:SHORT_ID]}")
             except ReferenceMemoryError as error:
-                refused.append(f"not remembered: {error}")
-    return refused
+                notices.append(f"not remembered: {error}")
+    return notices
 
 
 def _has_references(folder: Path, labels: Collection[str]) -> bool:
@@ -120,7 +121,21 @@ def _has_references(folder: Path, labels: Collection[str]) -> bool:
     return bool(known)
 
 
+def _open(folder: Path, settings: TrackSettings) -> tuple[ReferenceMemory, FeatureExtractor]:
+    """The memory with its feature model; `auto` is the one that its references have."""
+    from tracker.models.dinov2 import load_features
+
+    name = settings.features
+    if name == "auto":
+        name = own_feature_model(folder) or name
+    extractor = load_features(name, settings.device)
+    return ReferenceMemory.open(folder, extractor), extractor
+
+
 def _search(session: TrackSession, memory: ReferenceMemory, extractor: FeatureExtractor) -> Answer:
+    from tracker.memory.prompting import find_prompts
+    from tracker.models.sam2 import ImagePrompter
+
     settings, prompter = session.settings, ImagePrompter(session.predictor)
 
     def ask(position: int, labels: Collection[str] | None) -> list[Decision] | None:

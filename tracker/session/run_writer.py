@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Self
 
 from tracker.errors import RunError
 from tracker.output.export import FORMATS
-from tracker.output.export.contract import FrameMasks
+from tracker.output.export.contract import FrameMasks, remove
 from tracker.session import durable
 from tracker.session.prompts_file import prompts_text
 from tracker.session.run_folder import (
@@ -77,15 +76,22 @@ class RunWriter:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = durable.Lock(self.folder / LOCK)
-            self._begin(prompts)
         except OSError as error:
             raise durable.cannot_write(self.folder, error) from error
+        try:
+            self._begin(prompts)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def _begin(self, prompts: Iterable[Prompt]) -> None:
         durable.write_json(self.folder / RUN, self.info.to_json())
-        for name in (MASKLETS, *(output.file_name for output in FORMATS.values())):
-            _remove(self.folder / name)
-        (self.folder / MASKLETS).mkdir()
+        try:
+            for name in (MASKLETS, *(output.file_name for output in FORMATS.values())):
+                remove(self.folder / name)
+            (self.folder / MASKLETS).mkdir()
+        except OSError as error:
+            raise durable.cannot_write(self.folder, error) from error
         durable.write_text(self.folder / PROMPTS, prompts_text(prompts))
 
     def write(self, result: FrameResult) -> None:
@@ -173,10 +179,3 @@ def _merge(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
         return new
     objects = {entry["id"]: entry for entry in (*old["objects"], *new["objects"])}
     return {**new, "objects": [objects[i] for i in sorted(objects)]}
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -61,8 +61,7 @@ def track(
         for prompt in prompts:
             session.add_prompt(prompt)
         found = _prepare(session, progress)
-        notices = (found.notice,) if found.notice else ()
-        info = _describe(session, found, notices)
+        info = _describe(session, found)
         with RunWriter(folder, info, session.prompts, overwrite) as writer:
             _write_masks(session, writer, found, progress)
             _write_outputs(writer, progress)
@@ -97,7 +96,7 @@ def _prepare(session: TrackSession, progress: Progress) -> AutoPrompts:
     return found
 
 
-def _describe(session: TrackSession, found: AutoPrompts, notices: Sequence[str]) -> RunInfo:
+def _describe(session: TrackSession, found: AutoPrompts) -> RunInfo:
     models = {"sam2": session.model}
     if found.features:
         models["features"] = found.features
@@ -110,7 +109,7 @@ def _describe(session: TrackSession, found: AutoPrompts, notices: Sequence[str])
         versions=versions(),
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
         decisions=found.decisions,
-        notices=tuple(notices),
+        notices=(found.notice,) if found.notice else (),
     )
 
 

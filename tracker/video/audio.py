@@ -14,15 +14,16 @@ from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
-from av.error import ArgumentError, InvalidDataError
 from av.packet import Packet
 
 from tracker.video.container import open_container
 from tracker.video.decoder import ProblemList
 
 # FFmpeg could also put Vorbis and PCM into an MP4, but hardly any player takes them from there.
-_COPIED_CODECS = {"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"}
+_COPIED_CODECS = {"aac", "mp3", "ac3", "eac3"}
+_CODECS_WITH_HEADER = {"opus", "flac", "alac"}  # copied too, unless a damaged file lacks the header
 
 # The sampling rates that AAC knows (ISO/IEC 14496-3, table 1.18).
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
@@ -42,6 +43,7 @@ class _Track:
     source: AudioStream
     target: AudioStream
     copied: bool
+    unwrap: BitStreamFilterContext | None
     last_dts: int | None = None
 
 
@@ -100,10 +102,13 @@ class AudioTracks:
             self._problems.report(None, f"audio track {number} cannot be read: left out")
             return
         codec, rate = source.codec.canonical_name, source.rate
-        # MP3 below 16 kHz is not standard in MP4, and its muxer refuses it.
-        copied = codec in _COPIED_CODECS and not (codec == "mp3" and rate < 16000)
+        copied, unwrap = _can_be_copied(source), None
         if copied:
             target = self._output.add_stream_from_template(source)
+            if codec == "aac" and not source.codec_context.extradata:
+                # Packets in ADTS frames, as in MPEG-TS. The muxer would strip them itself, but
+                # stop at the first damaged one.
+                unwrap = BitStreamFilterContext("aac_adtstoasc", source)
         else:
             target = self._output.add_stream(
                 "aac",
@@ -116,7 +121,7 @@ class AudioTracks:
         target.metadata.update(
             {key: source.metadata[key] for key in ("language", "title") if key in source.metadata}
         )
-        self._tracks[source.index] = _Track(source, target, copied)
+        self._tracks[source.index] = _Track(source, target, copied, unwrap)
 
     def _next(self, until_s: Fraction) -> Packet | None:
         """The next packet that starts before `until_s`; None if there is none."""
@@ -146,17 +151,21 @@ class AudioTracks:
     def _copy(self, packet: Packet, track: _Track) -> None:
         if packet.size == 0 or packet.pts is None or packet.dts is None:
             return
+        time_s, time_base = float(_start_of(packet)), packet.time_base
         if track.last_dts is not None and packet.dts <= track.last_dts:
-            self._problems.report(float(_start_of(packet)), "sound out of order was left out")
+            self._problems.report(time_s, "sound out of order was left out")
             return
         track.last_dts = packet.dts
-        time_s, shift = float(_start_of(packet)), round(self._start / packet.time_base)
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        packet.stream = track.target
         try:
-            self._output.mux(packet)
-        except (InvalidDataError, ArgumentError) as error:
+            bare = [packet] if track.unwrap is None else track.unwrap.filter(packet)
+        except av.FFmpegError as error:
             self._problems.report(time_s, f"damaged sound was left out ({error.strerror})")
+            return
+        shift = round(self._start / time_base)
+        for piece in bare:
+            piece.time_base, piece.stream = time_base, track.target
+            piece.pts, piece.dts = (piece.pts or 0) - shift, (piece.dts or 0) - shift
+            self._output.mux(piece)
 
     def _encode(self, packet: Packet, track: _Track) -> None:
         try:
@@ -169,6 +178,14 @@ class AudioTracks:
             if frame.pts is not None and frame.time_base is not None:
                 frame.pts -= round(self._start / frame.time_base)
             self._output.mux(track.target.encode(frame))
+
+
+def _can_be_copied(source: AudioStream) -> bool:
+    codec = source.codec.canonical_name
+    if codec in _CODECS_WITH_HEADER:
+        return bool(source.codec_context.extradata)
+    # MP3 below 16 kHz is not standard in MP4, and its muxer refuses it.
+    return codec in _COPIED_CODECS and not (codec == "mp3" and source.rate < 16000)
 
 
 def _start_of(packet: Packet) -> Fraction:

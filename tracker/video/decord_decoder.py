@@ -9,10 +9,12 @@ from the container; and the first damage ends the video. docs/video.md lists the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
@@ -47,7 +49,11 @@ class DecordDecoder:
             self._rate = frame_rate(stream)
             self._time_base = stream.time_base or 1 / self._rate
             self._promised_end = promised_end(container, stream)
-            self._pts, keyframes = self._shown_frames(container, stream)
+            self._end_s = Fraction(0)
+            try:
+                self._pts, keyframes = self._shown_frames(container, stream)
+            except (av.FFmpegError, IndexError) as error:
+                raise self._refusal("the file is damaged") from error
             has_audio = bool(container.streams.audio)
         self._video: Any = self._open(keyframes)
         self._position = 0  # the index that decord decodes next
@@ -81,8 +87,7 @@ class DecordDecoder:
                 return
             self._delivered = max(self._delivered, index + 1)
             yield Picture(index, self._pts[index], partial(self._rgb, frame))
-        end = self._pts[-1] * self._time_base + 1 / self._rate
-        message = early_end(end, self._promised_end, self._rate)
+        message = early_end(self._end_s, self._promised_end, self._rate)
         if message:
             self.problems.report(float(self._pts[-1] * self._time_base), message)
 
@@ -125,13 +130,17 @@ class DecordDecoder:
         self, container: InputContainer, stream: VideoStream
     ) -> tuple[list[int], list[int]]:
         """The time stamps of all frames that the container shows, and which are keyframes."""
-        packets = container.demux(stream)
-        shown = [(p.pts, p.is_keyframe) for p in packets if p.size and not p.is_discard]
-        keyframe_of = {pts: is_keyframe for pts, is_keyframe in shown if pts is not None}
-        if not shown or len(keyframe_of) < len(shown):
-            raise self._refusal("its frames carry no time stamps of their own")
-        pts = sorted(keyframe_of)
-        return pts, [index for index, t in enumerate(pts) if keyframe_of[t]]
+        is_keyframe: dict[int, bool] = {}
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            if packet.pts is None or packet.pts in is_keyframe:
+                raise self._refusal("its frames carry no time stamps of their own")
+            is_keyframe[packet.pts] = packet.is_keyframe
+            duration_s = max((packet.duration or 0) * self._time_base, 1 / self._rate)
+            self._end_s = max(self._end_s, packet.pts * self._time_base + duration_s)
+        pts = sorted(is_keyframe)
+        return pts, [index for index, t in enumerate(pts) if is_keyframe[t]]
 
     def _refusal(self, reason: str) -> VideoError:
         return VideoError(f"decord cannot read {self._path}: {reason}; use the pyav reader")

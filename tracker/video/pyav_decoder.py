@@ -61,6 +61,7 @@ class PyAVDecoder:
         self.problems = ProblemList()
         self.packets_decoded = 0
         self._pts: list[int] = []  # by index, of all frames that came out so far
+        self._end = 0  # the pts at which the last of them ends
         self._keyframes: list[int] = []  # indices, rising
         self._seekable = True  # until a time stamp is missing or does not rise
         self._known_until: int | None = None  # damage up to this pts was reported before
@@ -84,6 +85,7 @@ class PyAVDecoder:
         stream = self._stream
         self._rate = frame_rate(stream)
         self._time_base = stream.time_base or 1 / self._rate
+        self._one_frame = max(1, round(1 / (self._rate * self._time_base)))  # in units of pts
         frames = self._from_beginning()
         first = next(frames, None)
         if first is None:
@@ -132,7 +134,8 @@ class PyAVDecoder:
         """The keyframes from which to reach frame `first`, the best one first."""
         if not self._seekable:
             return []
-        return self._keyframes[: bisect_right(self._keyframes, first)][: -_SEEK_ATTEMPTS - 1 : -1]
+        end = bisect_right(self._keyframes, first)
+        return self._keyframes[max(0, end - _SEEK_ATTEMPTS) : end][::-1]
 
     def _walk(self, first: int) -> _Numbered:
         if self._begun is not None:
@@ -205,10 +208,11 @@ class PyAVDecoder:
             elif frame.dts is not None and frame.dts > last:
                 pts = frame.dts
             else:
-                pts = last + max(1, round(1 / (self._rate * self._time_base)))
+                pts = last + self._one_frame
         if frame.key_frame:
             self._keyframes.append(len(self._pts))
         self._pts.append(pts)
+        self._end = pts + max(frame.duration or 0, self._one_frame)
 
     # Decoding
 
@@ -265,7 +269,11 @@ class PyAVDecoder:
         if (frame.width, frame.height) != self._stored_size:
             change = f"{width}x{height} to {frame.width}x{frame.height}"
             self._report(frame.pts, f"the size of frames changes from {change}: scaled back")
-        stored_hwc: Any = frame.to_ndarray(format="rgb24", width=width, height=height)
+        try:
+            stored_hwc: Any = frame.to_ndarray(format="rgb24", width=width, height=height)
+        except (av.FFmpegError, ValueError) as error:
+            reason = f"pixels of format {frame.format.name} cannot be converted to RGB"
+            raise VideoError(f"cannot read {self._path}: {reason}") from error
         return self._orientation.apply(stored_hwc)
 
     # Reporting
@@ -284,10 +292,9 @@ class PyAVDecoder:
         """Report it when the frames stop before the container says."""
         if not self._pts:
             return
-        last = self._pts[-1] * self._time_base
         promised = promised_end(self._container, self._stream)
-        message = early_end(last + 1 / self._rate, promised, self._rate)
+        message = early_end(self._end * self._time_base, promised, self._rate)
         if message is None and self._container.format.name == "gif" and lacks_trailer(self._path):
             message = "the file ends early: the end mark of a GIF is missing"
         if message:
-            self.problems.report(float(last), message)
+            self.problems.report(float(self._pts[-1] * self._time_base), message)

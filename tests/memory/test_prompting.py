@@ -1,0 +1,161 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.memory.painted import ColourPrompter
+from tracker.errors import ReferenceMemoryError
+from tracker.masks import iou
+from tracker.memory.prompting import find_prompts
+from tracker.memory.store import ReferenceMemory
+
+RED, BLUE, YELLOW = (210, 40, 40), (40, 60, 210), (230, 220, 40)
+
+
+def scene(*discs, size=(240, 320), seed=1):
+    """A picture of discs (colour, x, y, radius) on a noisy ground, and the mask of each."""
+    rng = np.random.default_rng(seed)
+    image = np.full((*size, 3), 90, np.uint8) + rng.integers(0, 12, (*size, 3), dtype=np.uint8)
+    masks = []
+    for colour, x, y, radius in discs:
+        cv2.circle(image, (x, y), radius, colour, -1)
+        mask = np.zeros(size, np.uint8)
+        cv2.circle(mask, (x, y), radius, 1, -1)
+        masks.append(mask.astype(bool))
+    return image, masks
+
+
+def add(memory, label, colour, x, y, radius=40):
+    image, (mask,) = scene((colour, x, y, radius), seed=0)
+    return memory.add(image, mask, label)
+
+
+@pytest.fixture
+def memory(tmp_path, extractor):
+    return ReferenceMemory.open(tmp_path / "memory", extractor, create=True)
+
+
+@pytest.fixture
+def find(memory, extractor):
+    def run(image, **options):
+        return find_prompts(image, memory, extractor, ColourPrompter(), **options)
+
+    return run
+
+
+def test_an_object_is_found_where_it_is(memory, find):
+    reference = add(memory, "red", RED, 90, 80)
+    image, (mask,) = scene((RED, 230, 150, 40))
+    (decision,) = find(image, frame=7)
+    assert decision.accepted and decision.label == "red"
+    assert decision.reference_id == decision.match.reference_id == reference.id
+    assert iou(decision.mask_hw, mask) > 0.9
+    prompt = decision.prompt
+    assert (prompt.frame, prompt.object_id, prompt.source) == (7, 1, "memory")
+    assert (prompt.label, prompt.score, prompt.reference_id) == (
+        "red",
+        decision.score,
+        reference.id,
+    )
+
+
+@pytest.mark.parametrize("kind", ["points", "box", "both"])
+def test_the_prompt_is_of_the_wanted_kind(memory, find, kind):
+    add(memory, "red", RED, 90, 80)
+    image, (mask,) = scene((RED, 230, 150, 40))
+    (decision,) = find(image, prompt_kind=kind)
+    assert {c.proposal.kind for c in decision.candidates} == {kind}
+    assert decision.prompt.kind == {"both": "box+points"}.get(kind, kind)
+    assert iou(decision.mask_hw, mask) > 0.9
+
+
+def test_every_label_finds_its_own_object(memory, find):
+    add(memory, "red", RED, 90, 80)
+    add(memory, "blue", BLUE, 200, 120)
+    image, (red, blue) = scene((RED, 240, 70, 40), (BLUE, 80, 160, 40))
+    decisions = find(image)
+    assert [(d.label, d.prompt.object_id) for d in decisions] == [("blue", 1), ("red", 2)]
+    assert iou(decisions[0].mask_hw, blue) > 0.9 and iou(decisions[1].mask_hw, red) > 0.9
+
+
+def test_labels_can_be_chosen(memory, find):
+    add(memory, "red", RED, 90, 80)
+    add(memory, "blue", BLUE, 200, 120)
+    image, _ = scene((RED, 240, 70, 40), (BLUE, 80, 160, 40))
+    assert [d.label for d in find(image, labels=["red"])] == ["red"]
+    assert find(image, labels=["green"]) == []
+
+
+def test_an_empty_memory_finds_nothing(find):
+    assert find(scene((RED, 100, 100, 40))[0]) == []
+
+
+def test_below_the_threshold_nothing_is_prompted(memory, find):
+    add(memory, "red", RED, 90, 80)
+    image, _ = scene((RED, 230, 150, 40))
+    (decision,) = find(image, threshold=0.999)
+    assert not decision.accepted and decision.prompt is None
+    assert decision.reason.endswith("is below 0.999")
+    assert 0 < decision.score < 0.999
+    (anyway,) = find(scene(size=(240, 320))[0], threshold=0)
+    assert anyway.accepted and anyway.prompt is not None
+    assert anyway.score < decision.score
+
+
+def test_two_labels_do_not_share_an_object(memory, find):
+    add(memory, "ball", RED, 90, 80)
+    add(memory, "apple", (210, 60, 50), 200, 120)
+    image, (only,) = scene((RED, 230, 150, 40))
+    decisions = find(image, threshold=0.05)
+    taken = [d for d in decisions if d.accepted and iou(d.mask_hw, only) > 0.5]
+    assert len(decisions) == 2 and len(taken) == 1
+
+
+def test_several_objects_of_one_label(memory, find):
+    add(memory, "red", RED, 90, 80)
+    image, masks = scene((RED, 70, 70, 40), (RED, 240, 160, 40))
+    assert len(find(image)) == 1
+    found = find(image, max_per_label=2)
+    assert [d.prompt.object_id for d in found] == [1, 2]
+    overlaps = [[iou(d.mask_hw, mask) > 0.9 for mask in masks] for d in found]
+    assert sorted(overlaps) == [[False, True], [True, False]]
+
+
+def test_the_reference_that_fits_is_the_one_named(memory, find):
+    add(memory, "disc", YELLOW, 90, 80)
+    fitting = add(memory, "disc", BLUE, 200, 120)
+    image, (mask,) = scene((BLUE, 100, 150, 40))
+    (decision,) = find(image)
+    assert decision.reference_id == fitting.id
+    assert iou(decision.mask_hw, mask) > 0.9
+
+
+def test_the_same_seed_gives_the_same_decision(memory, find):
+    add(memory, "red", RED, 90, 80)
+    image, _ = scene((RED, 230, 150, 40), (BLUE, 90, 90, 50))
+    one, two = (find(image, seed=5)[0].to_json() for _ in "ab")
+    assert one == two
+
+
+def test_the_whole_decision_can_be_written_down(memory, find):
+    add(memory, "red", RED, 90, 80)
+    image, _ = scene((RED, 230, 150, 40), (BLUE, 90, 90, 50))
+    (decision,) = find(image, frame=3)
+    written = json.loads(json.dumps(decision.to_json()))
+    assert written["frame"] == 3 and written["accepted"] is True
+    assert written["reason"].startswith("score ") and "reaches" in written["reason"]
+    assert written["match"]["similarity"] == round(decision.match.similarity, 4)
+    assert written["patches"].keys() == {"object", "matched", "mutual"}
+    assert 0 < written["patches"]["mutual"] <= written["patches"]["matched"]
+    assert len(written["candidates"]) == len(decision.candidates) >= 3
+    scores = [candidate["agreement"] for candidate in written["candidates"]]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == written["score"] == round(decision.score, 4)
+
+
+def test_another_feature_model_is_refused(memory, other_extractor):
+    add(memory, "red", RED, 90, 80)
+    with pytest.raises(ReferenceMemoryError, match="described by the feature model"):
+        opened = ReferenceMemory.open(memory.folder, other_extractor)
+        find_prompts(scene()[0], opened, other_extractor, ColourPrompter())
