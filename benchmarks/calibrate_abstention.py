@@ -33,7 +33,9 @@ def main(count: int, write: bool) -> None:
     for case in cases(count, seed=1):
         decision = bench.ask(case.frames[0], case.own, 0.0)
         own.append(decision.score)
-        quality.append(0.0 if decision.mask_hw is None else iou(decision.mask_hw, case.truth_thw[0]))
+        quality.append(
+            0.0 if decision.mask_hw is None else iou(decision.mask_hw, case.truth_thw[0])
+        )
         foreign.append(bench.ask(case.frames[0], case.foreign, 0.0).score)
     threshold = round(float(np.quantile(foreign, _REFUSED)), 3)
     auroc = roc_auc_score([1] * len(own) + [0] * len(foreign), own + foreign)

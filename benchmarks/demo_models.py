@@ -64,7 +64,9 @@ class Bench:
             memory.add(image, mask, label)
         return memory
 
-    def ask(self, image: Image, reference: tuple[Image, BoolMask], threshold: float | None) -> Decision:
+    def ask(
+        self, image: Image, reference: tuple[Image, BoolMask], threshold: float | None
+    ) -> Decision:
         """The decision about one image with a memory of one reference."""
         memory = self.memory([("object", *reference)])
         return find_prompts(image, memory, self.extractor, self.prompter, threshold=threshold)[0]
@@ -119,7 +121,10 @@ def samples(_: Bench) -> list[Row]:
 def real_video(bench: Bench, data: Path) -> list[Row]:
     mask, box, auto = [], [], []
     for sequence in davis(data):
-        frames, truth = sequence.frames(), [sequence.mask(i) for i in range(len(sequence.mask_paths))]
+        frames, truth = (
+            sequence.frames(),
+            [sequence.mask(i) for i in range(len(sequence.mask_paths))],
+        )
         given = Prompt(frame=0, object_id=1, mask_hw=truth[0])
         mask.append(mean_iou(bench.follow(frames, given), truth))
         box.append(mean_iou(bench.follow(frames, box_prompt(truth[0])), truth))
@@ -166,12 +171,17 @@ def one_shot(bench: Bench, data: Path) -> list[Row]:
                 if i != j:
                     decision = bench.ask(image, reference, 0.0)
                     scores.append(0.0 if decision.mask_hw is None else iou(decision.mask_hw, truth))
-    return [Row("one reference, real images: mean IoU", float(np.mean(scores)), f"{len(scores)} pairs")]
+    return [
+        Row("one reference, real images: mean IoU", float(np.mean(scores)), f"{len(scores)} pairs")
+    ]
 
 
 def cost(bench: Bench) -> list[Row]:
     """Bytes of both models, and the time per frame with one object."""
-    files = [shipped("checkpoints") / "sam2_demo.pt", *(shipped("checkpoints") / "dinov2_demo").iterdir()]
+    files = [
+        shipped("checkpoints") / "sam2_demo.pt",
+        *(shipped("checkpoints") / "dinov2_demo").iterdir(),
+    ]
     case = next(iter(cases(1, seed=7)))
     prompt = box_prompt(case.truth_thw[0])
     bench.follow(case.frames, prompt)
@@ -180,7 +190,9 @@ def cost(bench: Bench) -> list[Row]:
     per_frame = (time.perf_counter() - started) / len(case.frames)
     return [
         Row("size of both models, MB", sum(f.stat().st_size for f in files) / 1e6),
-        Row("time per frame and object, ms", 1000 * per_frame, f"{torch.get_num_threads()} threads"),
+        Row(
+            "time per frame and object, ms", 1000 * per_frame, f"{torch.get_num_threads()} threads"
+        ),
     ]
 
 

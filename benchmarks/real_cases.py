@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.generated_cases import FrameList
 from tracker.masks import BoolMask
-from training.textures import Image
 from tracker.video import read_image, read_index_mask
+from training.textures import Image
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,8 @@ class Row:
 def _machine() -> str:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     cores = torch.get_num_threads()
-    return f"{platform.machine()}, {cores} threads{gpu}, Python {platform.python_version()}, torch {torch.__version__}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{platform.machine()}, {cores} threads{gpu}, {versions}"
 
 
 def _command() -> str:

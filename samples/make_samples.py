@@ -77,7 +77,9 @@ class Sample:
 
 
 def crossing() -> Sample:
-    drive = Motion(start=(0.13, 0.71), velocity=(0.0064, 0.0), size=0.5, sway=(0, 0.003), sway_rate=0.12)
+    drive = Motion(
+        start=(0.13, 0.71), velocity=(0.0064, 0.0), size=0.5, sway=(0, 0.003), sway_rate=0.12
+    )
     column = Motion(start=(0.52, 0.63), size=0.56)
     layers = [
         Layer(red_car(), drive, 1),
@@ -91,8 +93,23 @@ def crossing() -> Sample:
 
 def pond() -> Sample:
     swim = {"wobble": 0.04, "wobble_rate": 0.09, "rock": 0.1}
-    target = Motion(start=(0.2, 0.35), velocity=(0.005, 0.0009), size=0.4, sway=(0.01, 0.05), sway_rate=0.015, **swim)
-    other = Motion(start=(0.85, 0.62), velocity=(-0.0048, -0.001), size=0.42, flip=True, sway=(0.01, 0.04), sway_rate=0.014, **swim)
+    target = Motion(
+        start=(0.2, 0.35),
+        velocity=(0.005, 0.0009),
+        size=0.4,
+        sway=(0.01, 0.05),
+        sway_rate=0.015,
+        **swim,
+    )
+    other = Motion(
+        start=(0.85, 0.62),
+        velocity=(-0.0048, -0.001),
+        size=0.42,
+        flip=True,
+        sway=(0.01, 0.04),
+        sway_rate=0.014,
+        **swim,
+    )
     layers = [
         Layer(red_fish(), other),
         Layer(orange_fish(), target, 1),
@@ -105,8 +122,24 @@ def pond() -> Sample:
 
 
 def meadow() -> Sample:
-    rise = Motion(start=(0.25, 0.62), velocity=(0.0014, -0.0022), size=0.4, rock=0.06, growth=0.9985, sway=(0.02, 0), sway_rate=0.012)
-    fly = Motion(start=(0.86, 0.3), velocity=(-0.0042, 0.001), size=0.27, flip=True, sway=(0.0, 0.05), sway_rate=0.035, rock=0.12)
+    rise = Motion(
+        start=(0.25, 0.62),
+        velocity=(0.0014, -0.0022),
+        size=0.4,
+        rock=0.06,
+        growth=0.9985,
+        sway=(0.02, 0),
+        sway_rate=0.012,
+    )
+    fly = Motion(
+        start=(0.86, 0.3),
+        velocity=(-0.0042, 0.001),
+        size=0.27,
+        flip=True,
+        sway=(0.0, 0.05),
+        sway_rate=0.035,
+        rock=0.12,
+    )
     layers = [Layer(striped_balloon(), rise, 1), Layer(yellow_bird(), fly, 2)]
     background = scenery.meadow(_rng(9), 900, 506)
     camera = Camera(zoom=1.1, velocity=(-0.0004, 0))
@@ -127,7 +160,12 @@ def references() -> list[tuple[str, Scene]]:
         ("bird", yellow_bird(), scenery.desk(_rng(47), 640, 480), 0.4, 0.15, False),
     ]
     return [
-        (label, Scene([place], [Layer(sprite, Motion((0.5, 0.5), size=size, angle=angle, flip=flip), 1)]))
+        (
+            label,
+            Scene(
+                [place], [Layer(sprite, Motion((0.5, 0.5), size=size, angle=angle, flip=flip), 1)]
+            ),
+        )
         for label, sprite, place, size, angle, flip in places
     ]
 

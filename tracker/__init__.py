@@ -47,7 +47,7 @@ _HOMES = {
     "search": "tracker.memory.retrieval",
 }
 
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - names are strings, computed from the table
+__all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

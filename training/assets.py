@@ -134,7 +134,11 @@ def _clip(path: Path, frame_step: int) -> list[Image]:
     refuse_held_out(path)
     with av.open(str(path)) as container:
         frames = container.decode(video=0)
-        return [_shrink(f.to_ndarray(format="rgb24")) for i, f in enumerate(frames) if i % frame_step == 0]
+        return [
+            _shrink(f.to_ndarray(format="rgb24"))
+            for i, f in enumerate(frames)
+            if i % frame_step == 0
+        ]
 
 
 def _mask(path: Path, image: Image) -> NDArray[np.uint8]:

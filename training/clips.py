@@ -34,9 +34,7 @@ class ClipBatch:
     masks_bkthw: torch.Tensor
 
 
-def make_clip(
-    rng: Rng, assets: Assets, shape: ClipShape
-) -> tuple[np.ndarray, np.ndarray]:
+def make_clip(rng: Rng, assets: Assets, shape: ClipShape) -> tuple[np.ndarray, np.ndarray]:
     """One clip: images (t, h, w, 3) uint8 and masks (k, t, h, w) bool."""
     while True:
         scene = random_scene(rng, assets, objects=shape.objects + 1, speed=rng.uniform(0.5, 1.8))

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.assets import Assets, random_camera, random_motion, repaint
-from training.scenes import Float, Layer, Scene, degrade
+from training.scenes import Float, Layer, Scene
 from training.textures import Image, Rng, random_texture
 
 PATCH = 14
@@ -169,8 +169,7 @@ class PairMaker:
         height, width = _FRAME_HW
         frame = scene.render(t, width, height)
         owners = [key] + [-self._number(("sprite", id(layer.sprite))) for layer in scene.layers]
-        (image,) = degrade(self.rng, [frame.image_hwc])
-        return Source(image, np.array(owners)[frame.layer_hw], frame.surface_hw2)
+        return Source(frame.image_hwc, np.array(owners)[frame.layer_hw], frame.surface_hw2)
 
     def _number(self, key: Hashable) -> int:
         return -self._numbers.setdefault(key, len(self._numbers) + 1)
@@ -236,16 +235,19 @@ def _placement(rng: Rng, image_hw: Sequence[int], size_hw: Sequence[int], anchor
 
 
 def _recolour(rng: Rng, image: Image) -> Image:
-    """Another light and another camera: saturation, hue, gains, contrast, blur, noise, coding."""
+    """Another light and another camera: saturation, hue, gains, contrast, blur, noise, coding.
+
+    Mild: colour is the first thing that tells a small model's objects apart.
+    """
     grey = np.full((3, 3), 1 / 3)
-    saturation = 0.0 if rng.random() < 0.03 else rng.uniform(0.7, 1.4)
+    saturation = 0.0 if rng.random() < 0.02 else rng.uniform(0.85, 1.15)
     axis = np.cross(np.eye(3), np.full(3, 1 / np.sqrt(3)))
-    angle = rng.normal(0, 0.08)
+    angle = rng.normal(0, 0.03)
     hue = grey + np.cos(angle) * (np.eye(3) - grey) + np.sin(angle) * axis
     colour = grey + saturation * (hue - grey)
-    contrast = rng.uniform(0.75, 1.3)
-    gains = contrast * rng.normal(1, 0.04, 3)
-    lift = image.mean() * (rng.uniform(0.8, 1.2) - contrast)
+    contrast = rng.uniform(0.88, 1.12)
+    gains = contrast * rng.normal(1, 0.02, 3)
+    lift = image.mean() * (rng.uniform(0.92, 1.08) - contrast)
     matrix = np.column_stack([gains[:, None] * colour, np.full(3, lift)])
     out = cv2.transform(image, matrix)
     if rng.random() < 0.25:

@@ -108,7 +108,11 @@ def polygon(rng: Rng, texture: Image) -> Sprite:
     """A polygon or star of 3 to 9 corners."""
     canvas = Canvas(rng, texture)
     n = int(rng.integers(3, 10))
-    t = np.sort(rng.uniform(0, 2 * np.pi, n)) if rng.random() < 0.4 else np.arange(n) * 2 * np.pi / n
+    t = (
+        np.sort(rng.uniform(0, 2 * np.pi, n))
+        if rng.random() < 0.4
+        else np.arange(n) * 2 * np.pi / n
+    )
     radius = np.full(n, 0.95)
     if rng.random() < 0.5:
         radius[::2] *= rng.uniform(0.35, 0.7)
@@ -154,7 +158,10 @@ def car(rng: Rng, texture: Image) -> Sprite:
     canvas.body(cabin)
     canvas.body([(-0.96, 0.32), (-0.92, -0.05), (0.6, -0.1), (0.93, 0.05), (0.96, 0.32)])
     glass = np.array([170, 205, 230]) * rng.uniform(0.5, 1)
-    canvas.patch([(back + 0.12, -0.07), (back + 0.25, roof + 0.09), (-0.2, roof + 0.09), (-0.2, -0.07)], glass)
+    canvas.patch(
+        [(back + 0.12, -0.07), (back + 0.25, roof + 0.09), (-0.2, roof + 0.09), (-0.2, -0.07)],
+        glass,
+    )
     canvas.patch([(-0.12, -0.07), (-0.12, roof + 0.09), (0.16, roof + 0.09), (0.38, -0.07)], glass)
     for x in (-0.55, 0.55):
         canvas.patch(ellipse(x, 0.33, 0.22, 0.22), np.array([25, 25, 28]))
@@ -222,7 +229,9 @@ def rocket(rng: Rng, texture: Image) -> Sprite:
     canvas = Canvas(rng, texture)
     fin, width = random_colour(rng), rng.uniform(0.25, 0.36)
     for side in (-1, 1):
-        canvas.patch([(side * width * 0.8, 0.3), (side * 0.7, 0.85), (side * width * 0.7, 0.75)], fin)
+        canvas.patch(
+            [(side * width * 0.8, 0.3), (side * 0.7, 0.85), (side * width * 0.7, 0.75)], fin
+        )
     canvas.body([(-width, 0.8), (-width, -0.3), (0, -0.97), (width, -0.3), (width, 0.8)])
     canvas.patch([(-width * 0.62, -0.55), (0, -0.97), (width * 0.62, -0.55)], fin)
     canvas.patch(ellipse(0, -0.15, 0.15, 0.15), np.array([190, 220, 240]))

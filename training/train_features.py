@@ -41,7 +41,7 @@ DEMO = Dinov2Config(
     patch_size=14,
     image_size=224,
     mlp_ratio=4,
-    layerscale_value=0.2,  # so that what the patches show is not scrambled from the first step
+    layerscale_value=0.3,  # so that what the patches show is not scrambled from the first step
     attn_implementation="eager",  # on a CPU faster to train than the fused one, at these sizes
 )
 # To tell objects apart matters more here than to tell the places on one object apart.
@@ -71,7 +71,7 @@ class Plan:
     minutes: float = 70.0
     steps: int | None = None
     pairs: int = 8
-    learning_rate: float = 6e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 0.05
     save_minutes: float = 10.0
     log_steps: int = 25
@@ -231,7 +231,9 @@ def start_from_colour(model: Dinov2Model) -> None:
     opponent = torch.tensor([[0.6, 0.6, 0.6], [1.0, 0.0, -1.0], [-0.5, 1.0, -0.5]])
     x = (torch.arange(PATCH) + 0.5) * math.pi / PATCH
     waves = torch.stack([torch.cos(k * x) for k in range(PATCH)])
-    order = sorted(((u, v) for u in range(PATCH) for v in range(PATCH)), key=lambda uv: (sum(uv), uv))
+    order = sorted(
+        ((u, v) for u in range(PATCH) for v in range(PATCH)), key=lambda uv: (sum(uv), uv)
+    )
     filters = [
         torch.einsum("c,y,x->cyx", channel, waves[u], waves[v]) / (1 + u + v) ** 1.5
         for u, v in order

@@ -62,7 +62,7 @@ STAGES = (
     Stage(
         1.0,
         (
-            *(ClipShape(3, 5, 3, 192), ClipShape(2, 4, 3, 256), ClipShape(2, 6, 3, 256)),
+            *(ClipShape(3, 4, 3, 256), ClipShape(2, 6, 3, 256), ClipShape(2, 8, 3, 256)),
             ClipShape(clips=6, frames=1, objects=4, size=256),
         ),
         (0.4, 0.4, 0.08, 0.12),

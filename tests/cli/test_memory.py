@@ -11,13 +11,20 @@ import torch
 from click.testing import CliRunner
 from transformers import Dinov2Config, Dinov2Model
 
+from tests.made_videos import painted_index
 from tracker import locations
 from tracker.cli import main
+from tracker.masks import iou
 from tracker.memory.store import ReferenceMemory
 from tracker.models import registry
 from tracker.models.checksum import read_sha256
 from tracker.models.registry import HubSource, Model, ModelFile
-from tracker.video import read_image
+from tracker.session.identity import identify_video
+from tracker.session.run_info import RunInfo
+from tracker.session.run_writer import RunWriter
+from tracker.settings import TrackSettings
+from tracker.types import FrameResult, ObjectMask
+from tracker.video import open_video, read_image
 
 
 def tiny_model(name, seed):
@@ -103,9 +110,73 @@ def test_add_wants_one_way_to_mark_the_object(track, pictures):
     assert "--label NAME" in track("add", image, "--mask", mask, code=2).stderr
 
 
+@pytest.fixture
+def run_folder(tmp_path, make_video):
+    """A run of a made video: object 3, a cup, is a square at the left of frame 5 and gone on 6."""
+    video = make_video(frames=8)
+    square = np.zeros((120, 160), bool)
+    square[40:80, 10:60] = True
+    with open_video(video) as source:
+        info = RunInfo(
+            video=source.info,
+            identity=identify_video(video),
+            settings=TrackSettings(),
+            models={},
+            labels={3: "cup"},
+            versions={},
+            started="2026-01-02T03:04:05+00:00",
+        )
+        with RunWriter(tmp_path / "run", info, ()) as writer:
+            for frame in source.frames(5, 7):
+                mask_hw = square if frame.index == 5 else np.zeros_like(square)
+                writer.write(FrameResult(frame, (ObjectMask(3, mask_hw, 5.0, 0.9),)))
+    return tmp_path / "run"
+
+
+def test_an_object_of_a_run_keeps_its_label(track, run_folder, tmp_path):
+    added = track("add", "--from-run", run_folder, "--frame", 5).stdout
+    assert "  cup  " in added
+    (entry,) = ReferenceMemory.open(tmp_path / "memory").list()
+    assert (entry.width, entry.height, entry.area_px) == (160, 120, 2000)
+    reference = ReferenceMemory.open(tmp_path / "memory").get(entry.id)
+    assert painted_index(reference.image_hwc) == 5
+    renamed = track(
+        *("add", "--from-run", run_folder, "--object", 3, "--frame", 5, "--label", "mug"),
+        *("--memory", tmp_path / "second"),
+    )
+    assert "  mug  " in renamed.stdout
+
+
+@pytest.mark.parametrize(("frame", "object_id"), [(6, 3), (5, 1)])
+def test_an_object_that_is_not_there_is_an_error(track, run_folder, frame, object_id):
+    options = ("--frame", frame, "--object", object_id)
+    error = track("add", "--from-run", run_folder, *options, code=2).stderr
+    assert f"visible on frame {frame}" in error
+
+
+def test_sam2_makes_the_mask_of_a_box_and_of_points(track, pictures, tmp_path):
+    (image, _), (mask, _) = pictures
+    if not registry.is_installed(registry.find("demo", "sam2")[0]):
+        pytest.skip("the demo model is not there")
+    truth = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) > 0
+    for number, marks in enumerate((["--box", "35,35,85,85"], ["--point", "60,60"])):
+        folder = tmp_path / f"marked{number}"
+        track("add", image, *marks, "--label", "disc", "--model", "demo", "--memory", folder)
+        memory = ReferenceMemory.open(folder)
+        found = memory.get(memory.list()[0].id).mask_hw
+        assert iou(found, truth) > 0.5
+    assert (
+        "lies outside" in track("add", image, "--box", "0,0,900,9", "--label", "x", code=2).stderr
+    )
+    error = track("add", image, "--box", "2@0:1,1,9,9", "--label", "x", code=2).stderr
+    assert "leave OBJ@FRAME: out" in error
+
+
 def test_list_and_labels(track, filled):
     table = track("list").stdout
-    assert "red disc" in table and "180x120" in table and filled[0] in table
+    assert "red disc" in table
+    assert "180x120" in table
+    assert filled[0] in table
     listed = json.loads(track("list", "--json").stdout)
     assert {entry["label"] for entry in listed} == {"red disc", "blue disc"}
     assert listed[0]["id"].startswith(filled[1])
@@ -115,7 +186,8 @@ def test_show_writes_a_picture(track, filled, tmp_path, pictures):
     output = tmp_path / "shown.png"
     assert track("show", filled[0][:6], "--output", output).stdout == f"{output}\n"
     shown, original = read_image(output), read_image(pictures[0][0])
-    assert shown.shape == original.shape and (shown != original).any()
+    assert shown.shape == original.shape
+    assert (shown != original).any()
     temporary = track("show", filled[0]).stdout.strip()
     np.testing.assert_array_equal(read_image(temporary), shown)
     assert "cannot write" in track("show", filled[0], "--output", tmp_path, code=2).stderr
@@ -133,7 +205,8 @@ def test_search_ranks_the_same_picture_first(track, filled, pictures):
     assert [match["label"] for match in ranking] == ["blue disc", "red disc"]
     assert ranking[0]["similarity"] > 0.99 > ranking[1]["similarity"]
     table = track("search", pictures[0][1], "-k", 1).stdout
-    assert "blue disc" in table and "red disc" not in table
+    assert "blue disc" in table
+    assert "red disc" not in table
     assert "red disc" in track("search", pictures[0][1], "--label", "red disc").stdout
 
 
@@ -161,7 +234,8 @@ def test_verify_fails_on_damage_and_cleans_up(track, filled, tmp_path):
     assert track("verify", "--clean").stdout.startswith(f"deleted {images / 'stray.tmp'}")
     next(images.glob("*.png")).unlink()
     result = track("verify", code=2)
-    assert "missing" in result.stdout and "1 problems" in result.stderr
+    assert "missing" in result.stdout
+    assert "1 problems" in result.stderr
 
 
 def test_import_takes_what_it_can(track, pictures, tmp_path):
@@ -174,11 +248,13 @@ def test_import_takes_what_it_can(track, pictures, tmp_path):
     assert track("import", tmp_path / "set").stdout.startswith("2 references imported; 2 in")
     cv2.imwrite(str(tmp_path / "set/masks/disc0/a.png"), np.zeros((120, 180), np.uint8))
     result = track("import", tmp_path / "set", "--memory", tmp_path / "second", code=2)
-    assert "refused" in result.stderr and "1 of 2" in result.stderr
+    assert "refused" in result.stderr
+    assert "1 of 2" in result.stderr
     assert ReferenceMemory.open(tmp_path / "second").labels() == ("disc1",)
 
 
 def test_without_a_memory_everything_but_add_says_how_to_make_one(track, pictures):
     for args in (["list"], ["verify"], ["reembed"], ["search", pictures[0][0]], ["show", "abcd"]):
         error = track(*args, code=2).stderr
-        assert "there is no reference memory" in error and error.count("\n") == 1
+        assert "there is no reference memory" in error
+        assert error.count("\n") == 1

@@ -11,7 +11,8 @@ QUERY = grid_with(9, 12, (1, 5, 7, 8, 10), (2, 1, 1, 3, 3))
 def test_the_object_stands_out_where_it_is():
     compared = compare(painted(REFERENCE), grown_mask(REFERENCE, 1), painted(QUERY, seed=1))
     contrast = compared.contrast_hw
-    assert contrast.shape == (9, 12) and contrast.dtype == np.float32
+    assert contrast.shape == (9, 12)
+    assert contrast.dtype == np.float32
     row, column = np.unravel_index(contrast.argmax(), contrast.shape)
     assert QUERY[row, column] == 1
     assert contrast[QUERY == 1].min() > contrast[QUERY == 2].max()

@@ -10,7 +10,8 @@ def test_the_object_is_tinted_and_the_rest_is_not(disc):
     picture = mark_object(image, mask)
     np.testing.assert_array_equal(image, before)
     np.testing.assert_array_equal(picture[~mask], image[~mask])
-    assert picture[60, 80, 0] > 120 and image[60, 80, 0] == 20
+    assert picture[60, 80, 0] > 120
+    assert image[60, 80, 0] == 20
     assert tuple(picture[60, 50]) == MARK  # the outline
 
 

@@ -59,7 +59,8 @@ def test_matches_name_the_right_cells():
     np.testing.assert_array_equal(found.query_cells_n2, expected)
     assert found.mutual_n.all()
     assert (found.distances_n == 0).all()
-    assert found.inside_n.reshape(5, 6)[1:3, 2:4].all() and found.inside_n.sum() == 4
+    assert found.inside_n.reshape(5, 6)[1:3, 2:4].all()
+    assert found.inside_n.sum() == 4
 
 
 def test_coverage_is_the_share_of_a_cell():
@@ -100,7 +101,8 @@ def test_search_finds_the_image_itself_first(memory, extractor):
         assert best.reference_id == entry.id
         assert best.global_similarity == pytest.approx(1, abs=1e-5)
         assert best.similarity > 0.99
-        assert len(others) == 2 and others[0].similarity >= others[1].similarity
+        assert len(others) == 2
+        assert others[0].similarity >= others[1].similarity
 
 
 def test_search_keeps_to_k_and_to_the_labels(memory, extractor, disc):

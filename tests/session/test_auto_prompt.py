@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -19,7 +20,7 @@ from tracker.types import Prompt
 from tracker.video import open_video, read_index_mask
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-POND, MEADOW, MEMORY = SAMPLES / "pond", SAMPLES / "meadow", SAMPLES / "memory"
+POND, MEMORY = SAMPLES / "pond", SAMPLES / "memory"
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +41,13 @@ def settings():
 
 @pytest.fixture(scope="module")
 def late(tmp_path_factory):
-    """A folder of frames in which the fish appears on frame 13: meadow, then pond."""
+    """A folder of frames in which the fish appears on frame 13, after plain water."""
     folder = tmp_path_factory.mktemp("late")
-    with open_video(MEADOW / "video.mp4") as before, open_video(POND / "video.mp4") as after:
-        frames = [*before.frames(0, 13), *after.frames(0, 12)]
-        for number, frame in enumerate(frames):
-            Image.fromarray(frame.image_hwc).save(folder / f"{number:02d}.png")
+    with open_video(POND / "video.mp4") as pond:
+        frames = [frame.image_hwc for frame in pond.frames(0, 12)]
+    water = np.full_like(frames[0], frames[0].mean(axis=(0, 1)).astype(np.uint8))
+    for number, image_hwc in enumerate([water] * 13 + frames):
+        Image.fromarray(image_hwc).save(folder / f"{number:02d}.png")
     return folder
 
 

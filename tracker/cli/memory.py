@@ -63,7 +63,9 @@ def memory() -> None:
 @click.option("--box", "boxes", multiple=True, metavar="X1,Y1,X2,Y2", help="A box around it.")
 @click.option("--from-run", "run", type=_PATH, metavar="RUN", help="Take it from a run folder.")
 @click.option("--frame", type=int, metavar="N", help="With --from-run: the frame, from 0.")
-@click.option("--object", "object_id", type=int, metavar="ID", help="Which object of mask or run.")
+@click.option(
+    "--object", "object_id", type=int, metavar="ID", help="Which object of mask or run, if several."
+)
 @click.option("--model", default="auto", metavar="NAME", help="The SAM2 model for points and box.")
 @_model_options
 def add(
@@ -90,7 +92,7 @@ def add(
             "give IMAGE with --mask, or IMAGE with --point and --box, or --from-run with --frame"
         )
     if run is not None and frame is not None:
-        image_hwc, mask_hw, run_label = _from_run(run, object_id or 1, frame)
+        image_hwc, mask_hw, run_label = _from_run(run, object_id, frame)
         label = label or run_label
     elif image is not None:
         image_hwc, mask_hw = _from_image(image, mask, object_id, (points, boxes), (model, device))
@@ -318,21 +320,22 @@ def _from_image(
 
 
 def _from_run(
-    path: Path, object_id: int, frame: int
+    path: Path, object_id: int | None, frame: int
 ) -> tuple[NDArray[np.uint8], BoolMask, str | None]:
     """The image, the object's mask and its label in a run."""
     from tracker.session.run_folder import RunFolder
     from tracker.video import open_video
 
     run = RunFolder(path)
-    masks = {mask.object_id: mask.mask_hw for mask in run.frame_masks(frame).objects}
-    if object_id not in masks:
-        known = ", ".join(map(str, masks)) or "none"
+    stored = run.frame_masks(frame).objects
+    masks = {mask.object_id: mask.mask_hw for mask in stored if mask.mask_hw.any()}
+    if object_id is None and len(masks) == 1:
+        (object_id,) = masks
+    if object_id is None or object_id not in masks:
+        visible = ", ".join(map(str, masks)) or "none"
         raise ReferenceMemoryError(
-            f"{path} has no object {object_id} on frame {frame}; objects there: {known}"
+            f"name an object that is visible on frame {frame} of {path} (--object ID): {visible}"
         )
-    if not masks[object_id].any():
-        raise ReferenceMemoryError(f"object {object_id} is not visible on frame {frame} of {path}")
     with open_video(run.info.identity.path, run.info.settings.reader) as video:
         image_hwc = video.read(frame).image_hwc
     return image_hwc, masks[object_id], run.info.labels.get(object_id)

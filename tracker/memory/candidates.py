@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,24 @@ from tracker.models.sam2 import ImagePrompter
 AS_GOOD = 0.1  # cosine by which a better match outside the mask takes most of a match's worth
 
 
+@dataclass(frozen=True)
+class Measures:
+    """How a mask fits what a reference says about the image, each 0 to 1.
+
+    Attributes:
+        similarity: cosine of the mean feature in the mask and that of the reference's object.
+        purity: the share of the mask that is closer to the object than to its surroundings.
+        coverage: how well the object's reference patches are matched in the mask, 1 when none
+            has a better match elsewhere. Another object of the same looks takes nothing away.
+        completeness: of the parts that stand out and that the mask touches, the share inside it.
+    """
+
+    similarity: float
+    purity: float
+    coverage: float
+    completeness: float
+
+
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """One mask that the decoder answered to one proposal.
@@ -25,30 +43,24 @@ class Candidate:
         proposal: the prompt.
         mask_hw: bool at the image's resolution.
         predicted_iou: the decoder's own estimate, 0 to 1.
-        similarity: cosine of the mean feature in the mask and that of the reference's object.
-        purity: the share of the mask that is closer to the object than to its surroundings.
-        coverage: how well the object's reference patches are matched in the mask, 1 when none
-            has a better match elsewhere. Another object of the same looks takes nothing away.
+        measures: how the mask fits the features.
     """
 
     reference_id: str
     proposal: Proposal
     mask_hw: BoolMask = field(repr=False)
     predicted_iou: float
-    similarity: float
-    purity: float
-    coverage: float
+    measures: Measures
 
     @property
     def agreement(self) -> float:
-        """How well prompt, mask and features agree, 0 to 1.
+        """How well prompt, mask and features agree, 0 to 1: the geometric mean of the five.
 
-        The product of purity and coverage, as in Matcher, keeps masks from spilling over and from
-        being only a part. The predicted IoU knows nothing of the object that is looked for, so it
-        weighs less than the features: its root is taken.
+        Purity, coverage and completeness hold one another in balance, as purity and coverage do
+        in Matcher: a mask that spills over, or is only a part of the object, loses.
         """
-        features = self.similarity * float(np.sqrt(self.purity * self.coverage))
-        return float(np.sqrt(self.predicted_iou)) * features
+        five = (self.predicted_iou, *astuple(self.measures))
+        return float(np.prod(five)) ** (1 / len(five))
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the mask."""
@@ -61,9 +73,7 @@ class Candidate:
             "box": None if box is None else [round(v, 1) for v in box],
             "mask_area_px": int(np.count_nonzero(self.mask_hw)),
             "predicted_iou": round(self.predicted_iou, 4),
-            "similarity": round(self.similarity, 4),
-            "purity": round(self.purity, 4),
-            "coverage": round(self.coverage, 4),
+            **{name: round(value, 4) for name, value in asdict(self.measures).items()},
             "agreement": round(self.agreement, 4),
         }
 
@@ -77,20 +87,26 @@ def answer(
         points if len(points) else None, labels if len(points) else None, proposal.box_xyxy
     )
     return [
-        Candidate(reference_id, proposal, m.mask_hw, m.predicted_iou, *measure(m.mask_hw, compared))
+        Candidate(reference_id, proposal, m.mask_hw, m.predicted_iou, measure(m.mask_hw, compared))
         for m in masks
     ]
 
 
-def measure(mask_hw: BoolMask, compared: Comparison) -> tuple[float, float, float]:
-    """Similarity, purity and coverage of a mask of the searched image; all 0 for an empty one."""
+def measure(mask_hw: BoolMask, compared: Comparison) -> Measures:
+    """Hold a mask of the searched image against the reference."""
     if not mask_hw.any():
-        return 0.0, 0.0, 0.0
-    share_hw = cell_coverage(mask_hw, compared.query.grid_hw)
+        return Measures(0.0, 0.0, 0.0, 0.0)
+    grid_hw = compared.query.grid_hw
+    share_hw, inside_hw = cell_coverage(mask_hw, grid_hw), inside_cells(mask_hw, grid_hw)
     mean_c = np.tensordot(share_hw, compared.query.patches_hwc, axes=2)
-    similarity = max(0.0, float(unit(mean_c) @ compared.object_c))
-    purity = float(share_hw[compared.closer_hw].sum() / share_hw.sum())
-    inside_hw = inside_cells(mask_hw, compared.query.grid_hw)
     best_inside_n = compared.cosines_nhw[:, inside_hw].max(axis=1)
     gaps_n = compared.cosines_nhw.max(axis=(1, 2)) - best_inside_n
-    return similarity, purity, float(np.exp(-gaps_n / AS_GOOD).mean())
+    touched = np.isin(compared.parts_hw, compared.parts_hw[inside_hw]) & (compared.parts_hw > 0)
+    contrast_hw = np.where(touched, np.maximum(compared.contrast_hw, 0), 0)
+    standing_out = max(float(contrast_hw.sum()), 1e-6)
+    return Measures(
+        similarity=max(0.0, float(unit(mean_c) @ compared.object_c)),
+        purity=float(share_hw[compared.closer_hw].sum() / share_hw.sum()),
+        coverage=float(np.exp(-gaps_n / AS_GOOD).mean()),
+        completeness=min(1.0, float((share_hw * contrast_hw).sum()) / standing_out),
+    )

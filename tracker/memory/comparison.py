@@ -21,6 +21,7 @@ from tracker.types import ImageFeatures
 BEST = 3  # reference patches whose mean cosine is the likeness: one alone may match by chance
 SURROUNDINGS = 0.5  # weight of the background; in another place it says less than the object does
 SMOOTHING = 0.8  # standard deviation in patches
+STANDS_OUT = 0.5  # share of the greatest contrast
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,8 @@ class Comparison:
         closer_hw: bool, whether a patch's nearest reference patch lies inside the mask.
         contrast_hw: float32, foreground less half of the same for the reference patches outside
             the mask, smoothed, and shifted so that the median patch has 0.
+        parts_hw: int32, the connected parts that stand out, numbered from 1 where the contrast
+            reaches half of its greatest value, 0 elsewhere. There is at least one.
     """
 
     query: ImageFeatures
@@ -45,6 +48,7 @@ class Comparison:
     foreground_hw: NDArray[np.float32]
     closer_hw: BoolMask
     contrast_hw: NDArray[np.float32]
+    parts_hw: NDArray[np.int32]
 
 
 def compare(
@@ -81,7 +85,15 @@ def compare(
         foreground_hw=foreground,
         closer_hw=cosines.max(axis=0) > others.max(axis=0, initial=-1),
         contrast_hw=contrast,
+        parts_hw=standing_out(contrast),
     )
+
+
+def standing_out(contrast_hw: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Number the connected parts (8-connected) from half of the greatest contrast, from 1."""
+    greatest = float(contrast_hw.max())
+    above = contrast_hw >= min(greatest, STANDS_OUT * max(greatest, 0.0))
+    return np.asarray(cv2.connectedComponents(above.astype(np.uint8), connectivity=8)[1])
 
 
 def unit(vector_c: NDArray[np.float32]) -> NDArray[np.float32]:

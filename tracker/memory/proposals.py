@@ -22,7 +22,6 @@ Kind = Literal["points", "box", "both"]
 
 MOST_POINTS = 5  # of each sign
 PADDING_PX = 5  # around the matched patches
-REGION_LEVEL = 0.5  # a region goes down to this share of the greatest contrast
 REGIONS = 3  # connected parts that are each tried as the object
 NEAR = 3  # patches around a region in which background may be confused with the object
 
@@ -59,7 +58,7 @@ def propose(
         seed: of the clustering.
     """
     proposals = []
-    for region_hw in object_regions(compared.contrast_hw):
+    for region_hw in object_regions(compared.contrast_hw, compared.parts_hw):
         positive = _positive_cells(region_hw, compared, seed)
         negative = _negative_cells(region_hw, compared, seed)
         points = _centres(np.concatenate([positive, negative]), region_hw.shape, size_hw)
@@ -75,19 +74,19 @@ def propose(
     return proposals
 
 
-def object_regions(contrast_hw: NDArray[np.float32]) -> list[BoolMask]:
+def object_regions(contrast_hw: NDArray[np.float32], parts_hw: NDArray[np.int32]) -> list[BoolMask]:
     """Where the object may lie, as masks on the patch grid, the likeliest first.
 
-    The patches above half of the greatest contrast fall into connected parts. Each of the three
-    with the greatest sum of contrast is a region. So is the first one with the parts near it, for
-    an object that something in front divides. At least one patch is always found.
+    Each of the three parts with the greatest sum of contrast is a region. So is the first one
+    with the parts near it, for an object that something in front divides.
+
+    Args:
+        contrast_hw, parts_hw: of a `Comparison`.
     """
-    greatest = float(contrast_hw.max())
-    above = contrast_hw >= min(greatest, REGION_LEVEL * max(greatest, 0.0))
-    count, parts_hw = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
-    mass = np.bincount(parts_hw[above], weights=contrast_hw[above], minlength=count)[1:]
+    mass = np.bincount(parts_hw.ravel(), weights=contrast_hw.ravel())[1:]
     heaviest = np.argsort(-mass, kind="stable") + 1
     regions = [parts_hw == part for part in heaviest[:REGIONS]]
+    above = parts_hw > 0
     _, groups_hw = cv2.connectedComponents(_grown(above, 1).astype(np.uint8), connectivity=8)
     group_hw = above & (groups_hw == groups_hw[regions[0]][0])
     return regions if (group_hw == regions[0]).all() else [*regions, group_hw]
