@@ -7,7 +7,7 @@ RUN := $(UV) run --no-sync
 export UV_PYTHON_DOWNLOADS = never
 
 DEMO_RUN := runs/demo
-SAMPLE := samples/crossing
+SAMPLE := meadow
 
 .PHONY: setup demo test check samples clean
 
@@ -22,8 +22,8 @@ setup: .venv/.ready
 	.uv/bin/pip install --quiet uv
 
 demo: setup
-	$(RUN) track $(SAMPLE)/video.mp4 --auto-prompt --memory samples/memory --output $(DEMO_RUN) --overwrite
-	$(RUN) track eval $(DEMO_RUN) $(SAMPLE)/truth
+	$(RUN) track samples/$(SAMPLE)/$(SAMPLE).mp4 --auto-prompt --memory samples/memory --output $(DEMO_RUN) --overwrite
+	$(RUN) track eval $(DEMO_RUN) samples/$(SAMPLE)/truth
 	@echo "run folder:      $(DEMO_RUN)"
 	@echo "annotated video: $(DEMO_RUN)/annotated.mp4"
 

@@ -20,7 +20,9 @@ import torch
 from benchmarks.generated_cases import FrameList, cases
 from benchmarks.real_cases import davis, one_shot_classes
 from benchmarks.results import Row, write_table
+from tracker.errors import NoMatchError
 from tracker.evaluation.jf import jf
+from tracker.evaluation.sequences import MaskFolder, pairs
 from tracker.locations import shipped
 from tracker.masks import BoolMask, iou, mask_box
 from tracker.memory.prompting import Decision, find_prompts
@@ -29,7 +31,8 @@ from tracker.memory.store import ReferenceMemory
 from tracker.models.dinov2 import FeatureExtractor, load_features
 from tracker.models.sam2 import ImagePrompter, load_video_predictor
 from tracker.models.streaming import StreamingVideoPredictor
-from tracker.session.session import TrackSession
+from tracker.session.run_folder import RunMasks
+from tracker.session.tracking import track
 from tracker.settings import TrackSettings
 from tracker.types import Prompt
 from training.textures import Image
@@ -101,20 +104,22 @@ def generated(bench: Bench, count: int) -> list[Row]:
 def samples(_: Bench) -> list[Row]:
     """J&F of `--auto-prompt` on each sample, as `track eval` counts it."""
     rows = []
-    for folder in sorted(p.parent for p in _SAMPLES.glob("*/video.mp4")):
+    settings = TrackSettings(
+        model="demo",
+        features="demo",
+        device="cpu",
+        auto_prompt=True,
+        memory=str(_SAMPLES / "memory"),
+        video=False,
+    )
+    for video in sorted(_SAMPLES.glob("*/*.mp4")):
         with tempfile.TemporaryDirectory() as output:
-            settings = TrackSettings(
-                model="demo",
-                features="demo",
-                device="cpu",
-                auto_prompt=True,
-                memory=_SAMPLES / "memory",
-                output=Path(output) / "run",
-                write_video=False,
-            )
-            TrackSession(folder / "video.mp4", settings).run()
-            score = jf(Path(output) / "run" / "masks", folder / "truth").mean
-        rows.append(Row(f"sample {folder.name}, auto-prompt: J&F", score))
+            try:
+                run = track(video, settings, output=Path(output) / "run")
+                score = jf(pairs(RunMasks(run), MaskFolder(video.parent / "truth"))).jf
+            except NoMatchError:
+                score = 0.0
+        rows.append(Row(f"sample {video.stem}, auto-prompt: J&F", score))
     return rows
 
 

@@ -58,11 +58,11 @@ def red_fish() -> Sprite:
 
 
 def striped_balloon() -> Sprite:
-    return balloon(_rng(21), stripes(_rng(25), 256))
+    return balloon(_rng(21), _tinted(stripes(_rng(25), 256), (130, 60, 215), 0.6))
 
 
-def yellow_bird() -> Sprite:
-    return bird(_rng(31), _tinted(marble(_rng(32), 256), (235, 200, 50)))
+def pink_bird() -> Sprite:
+    return bird(_rng(31), _tinted(marble(_rng(32), 256), (240, 95, 175)))
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def pond() -> Sample:
 def meadow() -> Sample:
     rise = Motion(
         start=(0.25, 0.62),
-        velocity=(0.0014, -0.0022),
+        velocity=(0.0014, -0.0010),
         size=0.4,
         rock=0.06,
         growth=0.9985,
@@ -132,15 +132,15 @@ def meadow() -> Sample:
         sway_rate=0.012,
     )
     fly = Motion(
-        start=(0.86, 0.3),
-        velocity=(-0.0042, 0.001),
+        start=(0.9, 0.2),
+        velocity=(-0.0046, 0.0002),
         size=0.27,
         flip=True,
         sway=(0.0, 0.05),
         sway_rate=0.035,
         rock=0.12,
     )
-    layers = [Layer(striped_balloon(), rise, 1), Layer(yellow_bird(), fly, 2)]
+    layers = [Layer(striped_balloon(), rise, 1), Layer(pink_bird(), fly, 2)]
     background = scenery.meadow(_rng(9), 900, 506)
     camera = Camera(zoom=1.1, velocity=(-0.0004, 0))
     notes = (392.0, 440.0, 523.3, 440.0, 587.3, 523.3, 392.0, 523.3)
@@ -156,8 +156,8 @@ def references() -> list[tuple[str, Scene]]:
         ("fish", orange_fish(), scenery.desk(_rng(43), 640, 480), 0.62, -0.25, False),
         ("fish", orange_fish(), scenery.pond(_rng(44), 640, 480), 0.45, 0.4, False),
         ("balloon", striped_balloon(), scenery.street(_rng(45), 640, 480), 0.5, 0.15, False),
-        ("bird", yellow_bird(), scenery.wall(_rng(46), 640, 480), 0.5, -0.1, True),
-        ("bird", yellow_bird(), scenery.desk(_rng(47), 640, 480), 0.4, 0.15, False),
+        ("bird", pink_bird(), scenery.wall(_rng(46), 640, 480), 0.5, -0.1, True),
+        ("bird", pink_bird(), scenery.desk(_rng(47), 640, 480), 0.4, 0.15, False),
     ]
     return [
         (
@@ -213,7 +213,7 @@ def main(memory_only: bool) -> None:
     """Make the sample videos and their reference memory."""
     if not memory_only:
         for sample in (crossing(), pond(), meadow()):
-            write_video(sample, _HERE / sample.name / "video.mp4")
+            write_video(sample, _HERE / sample.name / f"{sample.name}.mp4")
             click.echo(f"{sample.name}: {', '.join(sample.labels)}")
     write_memory(_HERE / "memory")
 

@@ -44,10 +44,11 @@ def street(rng: Rng, width: int, height: int) -> Image:
     x = -20
     while x < width:
         w, h = int(rng.integers(70, 120)), int(height * rng.uniform(0.25, 0.42))
-        base, wall = int(height * 0.62), [int(v) for v in rng.integers(150, 235, 3)]
+        base, light = int(height * 0.62), int(rng.integers(165, 225))
+        wall = (light - int(rng.integers(10, 45)), light - int(rng.integers(0, 15)), light)
         cv2.rectangle(image, (x, base - h), (x + w, base), wall, -1)
         roof = np.array([[x - 6, base - h], [x + w // 2, base - h - 34], [x + w + 6, base - h]])
-        cv2.fillPoly(image, [roof.astype(np.int32)], (150, 80, 65), cv2.LINE_AA)
+        cv2.fillPoly(image, [roof.astype(np.int32)], (85, 95, 110), cv2.LINE_AA)
         for wx in range(x + 12, x + w - 16, 28):
             for wy in range(base - h + 14, base - 26, 34):
                 cv2.rectangle(image, (wx, wy), (wx + 14, wy + 18), (95, 120, 145), -1)

@@ -32,6 +32,7 @@ PUBLIC = [
     "load_video_predictor",
     "open_video",
     "search",
+    "track",
 ]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracker.models.streaming import build_streaming_video_predictor
     from tracker.session.run_folder import RunFolder
     from tracker.session.session import TrackSession
+    from tracker.session.tracking import track
     from tracker.settings import TrackSettings
     from tracker.types import Frame, FrameResult, Match, ObjectMask, Prompt, Reference
     from tracker.video import VideoWriter, open_video
@@ -45,6 +46,7 @@ _HOMES = {
     "load_video_predictor": "tracker.models.sam2",
     "open_video": "tracker.video",
     "search": "tracker.memory.retrieval",
+    "track": "tracker.session.tracking",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -208,7 +208,14 @@ def export(average: AveragedModel, path: Path) -> None:
     partial.replace(path)
 
 
-def train(trainer: Trainer, val_assets: Assets, output: Path, check_minutes: float) -> None:
+def train(
+    trainer: Trainer,
+    val_assets: Assets,
+    output: Path,
+    *,
+    check_minutes: float,
+    check_clips: int = 8,
+) -> None:
     """Train until the budget is spent; log, check, export and save on the way."""
     output.mkdir(parents=True, exist_ok=True)
     saved = output / "state.pt"
@@ -227,7 +234,7 @@ def train(trainer: Trainer, val_assets: Assets, output: Path, check_minutes: flo
             export(trainer.average, output / "sam2_demo.pt")
             torch.save(trainer.state(), output / "state.part")
             (output / "state.part").replace(saved)
-            _log(output, trainer, validate(trainer.average.module, val_assets))
+            _log(output, trainer, validate(trainer.average.module, val_assets, check_clips))
 
 
 def _log(output: Path, trainer: Trainer, values: dict[str, float]) -> None:
@@ -284,7 +291,7 @@ def main(
         workers=workers,
     )
     val_assets = load_assets(folders, sprites=max(sprites // 5, 20), seed=seed, split="val")
-    train(trainer, val_assets, output, check_minutes)
+    train(trainer, val_assets, output, check_minutes=check_minutes)
 
 
 if __name__ == "__main__":

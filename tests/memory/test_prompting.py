@@ -158,7 +158,9 @@ def test_the_whole_decision_can_be_written_down(memory, find):
     assert len(written["candidates"]) == len(decision.candidates) >= 3
     scores = [candidate["agreement"] for candidate in written["candidates"]]
     assert scores == sorted(scores, reverse=True)
-    assert scores[0] == written["score"] == round(decision.score, 4)
+    presence = (scores[0] * written["match"]["foreground"]) ** 0.5
+    assert written["score"] == pytest.approx(presence, abs=1e-3)
+    assert written["prompt"]["score"] == decision.score
 
 
 def test_another_feature_model_is_refused(memory, other_extractor):

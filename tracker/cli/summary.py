@@ -11,7 +11,8 @@ from tracker.session.summary import ObjectSummary, RunSummary
 
 def print_summary(summary: RunSummary) -> None:
     """Print a run's objects and what was written, to stdout."""
-    table = Table("object", "label", "prompt", "score", "frames visible", "confidence", box=None)
+    columns = ("object", "label", "prompt", "from", "frame", "score", "visible", "confidence")
+    table = Table(*columns, box=None)
     for entry in summary.objects:
         table.add_row(*(Text(cell) for cell in _cells(entry, summary.frames)))
     console = Console(soft_wrap=True)
@@ -25,7 +26,9 @@ def _cells(entry: ObjectSummary, frames: int) -> tuple[str, ...]:
     return (
         str(entry.id),
         entry.label or "",
-        f"{entry.prompt} on frame {entry.frame} ({entry.source})",
+        entry.prompt,
+        entry.source,
+        str(entry.frame),
         "" if entry.score is None else f"{entry.score:.2f}",
         f"{entry.frames_visible} of {frames}",
         "" if entry.mean_confidence is None else f"{entry.mean_confidence:.2f}",

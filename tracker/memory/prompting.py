@@ -47,7 +47,7 @@ class Decision:
         frame: the frame's index, as given.
         label: the object's name.
         reference_id, match: the reference that the best candidate came from, and how it matches.
-        score: of the best candidate, 0 to 1.
+        score: how sure it is that the object is there, 0 to 1; see `presence`.
         threshold: the score that was asked for.
         accepted: whether the object is held to be there.
         reason: in words, for a person.
@@ -201,7 +201,7 @@ class _Scene:
         match = next(
             r.match for r in self._labels[label] if r.match.reference_id == best.reference_id
         )
-        score, threshold = best.agreement, self._rules.threshold
+        score, threshold = presence(best, match), self._rules.threshold
         accepted = bool(untaken) and score >= threshold
         if not untaken:
             reason = "what looks like it is an object that was found already"
@@ -215,7 +215,7 @@ class _Scene:
             threshold=threshold,
             accepted=accepted,
             reason=reason,
-            prompt=_prompt(best, match, self._rules.frame) if accepted else None,
+            prompt=_prompt(best, match, score, self._rules.frame) if accepted else None,
             mask_hw=best.mask_hw,
             candidates=tuple(candidate for _, candidate in tried),
             patches=_patch_numbers(compared.matches),
@@ -238,6 +238,16 @@ class _Scene:
         return any(iou(mask_hw, d.mask_hw) > SAME_OBJECT_IOU for d in self._accepted)
 
 
+def presence(best: Candidate, match: Match) -> float:
+    """How sure it is that the object is there, 0 to 1.
+
+    The geometric mean of two things that fail differently: how well the best mask agrees with the
+    features, which tells a good mask from a bad one, and how well the object's patches are matched
+    in the image at all, which tells the right object from another one.
+    """
+    return float(np.sqrt(best.agreement * match.foreground))
+
+
 def _covered(mask_hw: BoolMask, grid_hw: tuple[int, ...]) -> BoolMask:
     """The patches that a found object covers, and their neighbours: its edge looks like it too."""
     inside = inside_cells(mask_hw, (grid_hw[0], grid_hw[1]))
@@ -250,7 +260,7 @@ def _patch_numbers(matches: PatchMatches) -> dict[str, int]:
     return {name: int(np.count_nonzero(which)) for name, which in counts.items()}
 
 
-def _prompt(best: Candidate, match: Match, frame: int) -> Prompt:
+def _prompt(best: Candidate, match: Match, score: float, frame: int) -> Prompt:
     return Prompt(
         frame=frame,
         object_id=1,  # numbered when all labels are decided
@@ -259,7 +269,7 @@ def _prompt(best: Candidate, match: Match, frame: int) -> Prompt:
         box_xyxy=best.proposal.box_xyxy,
         source="memory",
         label=match.label,
-        score=best.agreement,
+        score=score,
         reference_id=match.reference_id,
     )
 
