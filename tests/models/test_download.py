@@ -54,9 +54,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", do.redirect_to)
             self.send_header("Content-Length", "0")
-            return self.end_headers()
+            self.end_headers()
+            return
         if do.answers:
-            return self.send_error(do.answers.pop(0))
+            self.send_error(do.answers.pop(0))
+            return
         start = self._start()
         body = do.content[start:]
         self.send_response(206 if start else 200)

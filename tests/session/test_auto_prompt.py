@@ -43,7 +43,7 @@ def settings():
 def late(tmp_path_factory):
     """A folder of frames in which the fish appears on frame 13, after plain water."""
     folder = tmp_path_factory.mktemp("late")
-    with open_video(POND / "video.mp4") as pond:
+    with open_video(POND / "pond.mp4") as pond:
         frames = [frame.image_hwc for frame in pond.frames(0, 12)]
     water = np.full_like(frames[0], frames[0].mean(axis=(0, 1)).astype(np.uint8))
     for number, image_hwc in enumerate([water] * 13 + frames):
@@ -52,7 +52,7 @@ def late(tmp_path_factory):
 
 
 def test_the_object_is_found_on_the_first_frame(demo, settings):
-    with TrackSession(POND / "video.mp4", settings(labels=["fish"]), predictor=demo) as session:
+    with TrackSession(POND / "pond.mp4", settings(labels=["fish"]), predictor=demo) as session:
         session.add_prompt(Prompt(3, 4, box_xyxy=(300, 160, 380, 260)))
         found = session.find_prompts()
         (prompt,) = found.prompts
@@ -82,7 +82,7 @@ def test_the_search_stops_where_it_is_told(demo, settings, late, tmp_path):
 
 def test_decisions_and_models_are_recorded(demo, settings, tmp_path):
     asked = settings(labels=["fish"], end=2)
-    run = track(POND / "video.mp4", asked, output=tmp_path / "run", predictor=demo)
+    run = track(POND / "pond.mp4", asked, output=tmp_path / "run", predictor=demo)
     (decision,) = run.info.decisions
     assert decision["accepted"]
     assert decision["label"] == "fish"
@@ -98,7 +98,7 @@ def test_the_accepted_mask_is_remembered_when_asked(demo, settings, tmp_path):
     memory = ReferenceMemory.open(tmp_path / "memory")
     before = {entry.id for entry in memory.list()}
     asked = settings(labels=["fish"], end=2, memory=str(memory.folder), remember=True)
-    run = track(POND / "video.mp4", asked, output=tmp_path / "run", predictor=demo)
+    run = track(POND / "pond.mp4", asked, output=tmp_path / "run", predictor=demo)
     (added,) = [entry for entry in memory.list() if entry.id not in before]
     assert added.label == "fish"
     (mask,) = run.frame_masks(0).objects
@@ -107,7 +107,7 @@ def test_the_accepted_mask_is_remembered_when_asked(demo, settings, tmp_path):
 
 def test_a_label_that_the_memory_lacks_is_bad_input(demo, settings):
     with (
-        TrackSession(POND / "video.mp4", settings(labels=["whale"]), predictor=demo) as session,
+        TrackSession(POND / "pond.mp4", settings(labels=["whale"]), predictor=demo) as session,
         pytest.raises(ReferenceMemoryError, match="labelled 'whale'; labels: balloon, bird"),
     ):
         session.find_prompts()
