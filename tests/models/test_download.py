@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import resource
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.full_disk import files_limited_to
 from tracker.errors import ModelError
 from tracker.models import download
 from tracker.models.download import Download, fetch, hub_url
@@ -352,13 +352,11 @@ def test_a_killed_pull_frees_the_lock_and_leaves_a_part_to_go_on_from(serve, tmp
 def test_a_disk_that_fills_up_keeps_the_part(serve, tmp_path):
     do = Behaviour()
     want = wanted(serve(do), tmp_path)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
-    try:
-        with pytest.raises(ModelError, match=r"cannot write .*model\.pt: File too large"):
-            fetch(want)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        pytest.raises(ModelError, match=r"cannot write .*model\.pt: File too large"),
+        files_limited_to(1_000_000),
+    ):
+        fetch(want)
     assert want.part.read_bytes() == CONTENT[:1_000_000]
     fetch(want)
     assert do.ranges() == [None, "bytes=1000000-"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 
+from tests.full_disk import files_limited_to
 from tracker.errors import RunError
 from tracker.session.run_folder import RunFolder, RunMasks, chunk_name, is_run
 from tracker.session.run_info import RunInfo
@@ -161,21 +161,13 @@ def test_a_second_writer_is_told_who_is_at_work(tmp_path, run_info, prompts, res
     assert RunFolder(folder).info.status == "complete"
 
 
-@pytest.fixture
-def small_files():
-    """No file may grow beyond 2000 bytes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_full_disk_is_a_clear_error_and_leaves_no_half_file(
-    tmp_path, run_info, result, prompts, small_files
-):
+def test_a_full_disk_is_a_clear_error_and_leaves_no_half_file(tmp_path, run_info, result, prompts):
     folder = tmp_path / "run"
     results = [result(index) for index in range(65)]
-    with pytest.raises(RunError, match=r"cannot write .*000000\.jsonl: File too large"):
+    with (
+        pytest.raises(RunError, match=r"cannot write .*000000\.jsonl: File too large"),
+        files_limited_to(2000),
+    ):
         write_then_raise(folder, run_info(), prompts, results)
     assert RunFolder(folder).frame_indices == ()
     assert not list(folder.rglob("*.tmp"))

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.full_disk import files_limited_to
 from tests.made_videos import paint_index, painted_index
 from tracker.errors import VideoError
 from tracker.video import VideoWriter, open_video
@@ -34,19 +31,6 @@ def top_level_boxes(path: Path) -> list[str]:
         names.append(content[position + 4 : position + 8].decode("ascii"))
         position += int.from_bytes(content[position : position + 4], "big")
     return names
-
-
-@contextmanager
-def files_limited_to(byte_count: int) -> Iterator[None]:
-    """Writing past `byte_count` fails, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (byte_count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_frames_come_back_as_they_were_written(tmp_path):
