@@ -7,7 +7,7 @@ masks) that the caller names add real surfaces. A part of each kind is held out 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -48,7 +48,7 @@ class Assets:
 
     def skin(self, rng: Rng) -> Image:
         """A texture for a painted sprite: procedural, or cut from a photograph."""
-        if self.photos and rng.random() < 0.4:
+        if self.photos and rng.random() < 0.3:
             photo = self.photos[int(rng.integers(len(self.photos)))]
             side = int(min(photo.shape[:2]) * rng.uniform(0.2, 0.7))
             y = int(rng.integers(photo.shape[0] - side))
@@ -64,11 +64,11 @@ class Assets:
     def background(self, rng: Rng) -> list[Image]:
         """One still image, or the frames of a playing clip."""
         draw = rng.random()
-        if self.clips and draw < 0.35:
+        if self.clips and draw < 0.2:
             clip = self.clips[int(rng.integers(len(self.clips)))]
             start = int(rng.integers(len(clip)))
             return clip[start:] + clip[:start]
-        if self.photos and draw < 0.75:
+        if self.photos and draw < 0.45:
             return [self.photos[int(rng.integers(len(self.photos)))]]
         return [random_texture(rng, _SHORT_SIDE)]
 
@@ -192,7 +192,8 @@ def random_camera(rng: Rng, *, speed: float = 1.0) -> Camera:
 def random_scene(rng: Rng, assets: Assets, *, objects: int, speed: float = 1.0) -> Scene:
     """`objects` things to follow (ids 1 …), look-alikes of some of them, and occluders.
 
-    Some scenes show a portrait whose own object takes the last id.
+    In some scenes one thing leaves the frame or passes behind a panel, and returns. Some scenes
+    show a portrait whose own object takes the last id.
     """
     layers = [
         Layer(assets.sprite(rng), random_motion(rng, speed=speed), number + 1)
@@ -203,7 +204,12 @@ def random_scene(rng: Rng, assets: Assets, *, objects: int, speed: float = 1.0) 
         layers.append(Layer(twin.sprite, random_motion(rng, speed=speed)))
     for _ in range(int(rng.integers(0, 3))):
         layers.append(Layer(assets.sprite(rng), random_motion(rng, speed=speed)))
-    order = rng.permutation(len(layers))
+    layers = [layers[i] for i in rng.permutation(len(layers))]
+    draw = rng.random()
+    if draw < 0.3:
+        layers = _hide_one(rng, layers, assets)
+    elif draw < 0.42:
+        layers = _send_one_away(rng, layers)
     backgrounds, background_ids = assets.background(rng), None
     if assets.portraits and rng.random() < 0.2:
         image, mask_hw = assets.portraits[int(rng.integers(len(assets.portraits)))]
@@ -211,7 +217,39 @@ def random_scene(rng: Rng, assets: Assets, *, objects: int, speed: float = 1.0) 
     return Scene(
         backgrounds=backgrounds,
         background_ids=background_ids,
-        layers=[layers[i] for i in order],
+        layers=layers,
         camera=random_camera(rng, speed=speed),
         seed=int(rng.integers(2**31)),
     )
+
+
+def _hide_one(rng: Rng, layers: list[Layer], assets: Assets) -> list[Layer]:
+    """One object hurries behind a panel that stands in its way, and comes out again."""
+    number = int(rng.integers(len(layers)))
+    motion = layers[number].motion
+    way = rng.uniform(0, 2 * np.pi)
+    pace = rng.uniform(0.02, 0.05)
+    velocity = (pace * np.cos(way), 0.5 * pace * np.sin(way))
+    motion = replace(motion, velocity=velocity, size=min(motion.size, 0.4), growth=1.0)
+    x, y, size, _ = motion.place(rng.uniform(3, 14))
+    width = size * rng.uniform(0.9, 1.6)
+    side = min(int(SIZE / rng.uniform(1.0, 2.5)), SIZE)
+    panel = np.dstack([assets.skin(rng), np.full((SIZE, SIZE), 255, np.uint8)])[:, :side]
+    moved = replace(layers[number], motion=motion)
+    stands = Layer(panel, Motion(start=(x, y), size=width, angle=rng.normal(0, 0.1)))
+    return [*layers[:number], moved, *layers[number + 1 :], stands]
+
+
+def _send_one_away(rng: Rng, layers: list[Layer]) -> list[Layer]:
+    """One object swings out of the frame and back in."""
+    number = int(rng.integers(len(layers)))
+    side = rng.choice([-1, 1])
+    motion = replace(
+        layers[number].motion,
+        start=(0.5 + 0.3 * side, rng.uniform(0.2, 0.8)),
+        velocity=(0.0, 0.0),
+        sway=(side * rng.uniform(0.4, 0.8), 0.1),
+        sway_rate=1 / rng.uniform(14, 40),
+        sway_phase=0.0,
+    )
+    return [*layers[:number], replace(layers[number], motion=motion), *layers[number + 1 :]]

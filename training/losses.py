@@ -53,7 +53,7 @@ def decoder_loss(output: DecoderOutput, truth_nhw: torch.Tensor) -> dict[str, to
     }
 
 
-WEIGHTS = {"mask": 1.0, "iou": 0.3, "score": 0.2}
+WEIGHTS = {"mask": 1.0, "iou": 0.3, "score": 0.4}
 
 
 def weighted(losses: list[dict[str, torch.Tensor]]) -> torch.Tensor:

@@ -52,7 +52,7 @@ STAGES = (
     Stage(0.2, (_SINGLES,), (0.0, 0.5, 0.3, 0.2)),
     Stage(0.3, (ClipShape(4, 3, 3, 192), _SINGLES), (0.45, 0.3, 0.15, 0.1)),
     Stage(
-        0.72,
+        0.5,
         (
             *(_SMALL_SINGLES, ClipShape(6, 3, 3, 128), ClipShape(6, 3, 3, 128)),
             *(ClipShape(4, 5, 3, 128), ClipShape(3, 4, 3, 192)),
@@ -60,27 +60,36 @@ STAGES = (
         (0.4, 0.4, 0.1, 0.1),
     ),
     Stage(
+        0.7,
+        (
+            *(_SINGLES, ClipShape(4, 4, 3, 192), ClipShape(3, 6, 3, 192)),
+            *(ClipShape(2, 8, 3, 192), ClipShape(2, 6, 3, 256)),
+        ),
+        (0.35, 0.45, 0.08, 0.12),
+    ),
+    Stage(
         1.0,
         (
             *(ClipShape(3, 4, 3, 256), ClipShape(2, 6, 3, 256), ClipShape(2, 8, 3, 256)),
             ClipShape(clips=6, frames=1, objects=4, size=256),
         ),
-        (0.4, 0.4, 0.08, 0.12),
+        (0.35, 0.45, 0.08, 0.12),
     ),
 )
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: wall-clock minutes or a number of steps."""
+    """How long to train, in wall-clock minutes or steps, and where in the schedule to begin."""
 
     minutes: float | None
     steps: int | None
+    begin: float = 0.0
 
     def share(self, seconds: float, step: int) -> float:
-        """The part of the run that is done, 0 to 1."""
+        """The place in the schedule, `begin` to 1."""
         done = step / self.steps if self.steps else seconds / (60 * (self.minutes or 1))
-        return min(done, 1.0)
+        return min(self.begin + (1 - self.begin) * done, 1.0)
 
 
 @dataclass
@@ -246,6 +255,7 @@ def _log(output: Path, trainer: Trainer, values: dict[str, float]) -> None:
 
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -255,6 +265,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--clips", multiple=True, type=_FOLDER, help="A folder of MP4 clips.")
 @click.option("--cutouts", multiple=True, type=_FOLDER, help="A folder with images/ and masks/.")
 @click.option("--output", type=click.Path(path_type=Path), required=True)
+@click.option("--weights", type=_FILE, help="Start from this checkpoint instead of from nothing.")
+@click.option("--begin", default=0.0, show_default=True, help="Place in the schedule, 0 to 1.")
 @click.option("--sprites", default=1500, show_default=True, help="Painted objects to begin with.")
 @click.option("--learning-rate", default=8e-4, show_default=True)
 @click.option("--check-minutes", default=8.0, show_default=True)
@@ -269,6 +281,8 @@ def main(
     clips: tuple[Path, ...],
     cutouts: tuple[Path, ...],
     output: Path,
+    weights: Path | None,
+    begin: float,
     sprites: int,
     learning_rate: float,
     check_minutes: float,
@@ -282,10 +296,13 @@ def main(
         raise click.UsageError("give --minutes or --steps")
     torch.set_num_threads(threads)
     folders = Folders(images, clips, cutouts)
+    model = new_model(device, seed)
+    if weights is not None:
+        model.load_state_dict(torch.load(weights, weights_only=True)["model"])
     trainer = Trainer(
-        model=new_model(device, seed),
+        model=model,
         assets=load_assets(folders, sprites=sprites, seed=seed, split="train"),
-        budget=Budget(minutes, steps),
+        budget=Budget(minutes, steps, begin),
         seed=seed,
         learning_rate=learning_rate,
         workers=workers,
