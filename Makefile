@@ -27,8 +27,9 @@ demo: setup
 	@echo "run folder:      $(DEMO_RUN)"
 	@echo "annotated video: $(DEMO_RUN)/annotated.mp4"
 
+# Two processes of one thread each: the small models of the suite gain nothing from a second thread.
 test: setup
-	$(RUN) pytest
+	OMP_NUM_THREADS=1 $(RUN) pytest -n 2 --dist worksteal
 
 check: setup
 	$(RUN) ruff check .

@@ -323,8 +323,8 @@ def _from_run(
     path: Path, object_id: int | None, frame: int
 ) -> tuple[NDArray[np.uint8], BoolMask, str | None]:
     """The image, the object's mask and its label in a run."""
+    from tracker.session.exporting import open_again
     from tracker.session.run_folder import RunFolder
-    from tracker.video import open_video
 
     run = RunFolder(path)
     stored = run.frame_masks(frame).objects
@@ -336,7 +336,7 @@ def _from_run(
         raise ReferenceMemoryError(
             f"name an object that is visible on frame {frame} of {path} (--object ID): {visible}"
         )
-    with open_video(run.info.identity.path, run.info.settings.reader) as video:
+    with open_again(run) as video:
         image_hwc = video.read(frame).image_hwc
     return image_hwc, masks[object_id], run.info.labels.get(object_id)
 
