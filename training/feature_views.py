@@ -304,6 +304,14 @@ def make_batch(maker: PairMaker, count: int, grid_hw: tuple[int, int]) -> ViewPa
     )
 
 
+def random_patches(assets: Assets, rng: Rng, views: int = 200) -> NDArray[np.uint8]:
+    """Patches of random views, (n, PATCH, PATCH, 3): what the model will have to describe."""
+    maker, rows, columns = PairMaker(assets, rng), 10, 12
+    pixels = [make_batch(maker, 4, (rows, columns)).pixels_vhwc.numpy() for _ in range(views // 8)]
+    grid = np.concatenate(pixels).reshape(-1, rows, PATCH, columns, PATCH, 3)
+    return grid.swapaxes(2, 3).reshape(-1, PATCH, PATCH, 3)[::3]
+
+
 class Batches(torch.utils.data.IterableDataset):
     """Endless batches; `progress` (a shared tensor, 0 to 1) sets the size of the views."""
 

@@ -32,7 +32,8 @@ from training.feature_losses import (
     region_loss,
 )
 from training.feature_scores import generated_cases, score, to_input
-from training.feature_views import PATCH, Batches, ViewPairs
+from training.feature_start import free_parameters, start_from_colours
+from training.feature_views import Batches, ViewPairs, random_patches
 
 DEMO = Dinov2Config(
     hidden_size=192,
@@ -41,7 +42,6 @@ DEMO = Dinov2Config(
     patch_size=14,
     image_size=224,
     mlp_ratio=4,
-    layerscale_value=0.3,  # so that what the patches show is not scrambled from the first step
     attn_implementation="eager",  # on a CPU faster to train than the fused one, at these sizes
 )
 # To tell objects apart matters more here than to tell the places on one object apart.
@@ -71,7 +71,7 @@ class Plan:
     minutes: float = 70.0
     steps: int | None = None
     pairs: int = 8
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     weight_decay: float = 0.05
     save_minutes: float = 10.0
     log_steps: int = 25
@@ -91,7 +91,7 @@ class Trainer:
         self.plan, self.device = plan, torch.device(plan.device)
         self.model = Dinov2Model(config).to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.optimizer = _optimizer(self.model, plan)
+        self.optimizer = _optimizer(free_parameters(self.model), plan)
         self.step, self.elapsed_s = 0, 0.0
         self._checkpoint = plan.output / "checkpoint.pt"
         self._progress = torch.zeros(()).share_memory_()
@@ -100,7 +100,8 @@ class Trainer:
         if self._checkpoint.exists():
             self._restore()
         else:
-            start_from_colour(self.model)
+            rng = np.random.default_rng(plan.seed)
+            start_from_colours(self.model, random_patches(assets, rng), rng)
             self.average.load_state_dict(self.model.state_dict())
         self.generator = torch.Generator().manual_seed(plan.seed + self.step)
         self._images = ImageContrast(config.hidden_size, self.device)
@@ -220,30 +221,6 @@ class Trainer:
         print(text, flush=True)
 
 
-@torch.no_grad()
-def start_from_colour(model: Dinov2Model) -> None:
-    """Start the patch embedding at low-frequency cosines of light and colour, the lowest loudest.
-
-    Random filters drown what identifies a surface under every shift and crop, its colour; the fine
-    filters are there to be found, but quiet.
-    """
-    weight = model.embeddings.patch_embeddings.projection.weight
-    opponent = torch.tensor([[0.6, 0.6, 0.6], [1.0, 0.0, -1.0], [-0.5, 1.0, -0.5]])
-    x = (torch.arange(PATCH) + 0.5) * math.pi / PATCH
-    waves = torch.stack([torch.cos(k * x) for k in range(PATCH)])
-    order = sorted(
-        ((u, v) for u in range(PATCH) for v in range(PATCH)), key=lambda uv: (sum(uv), uv)
-    )
-    filters = [
-        torch.einsum("c,y,x->cyx", channel, waves[u], waves[v]) / (1 + u + v) ** 1.5
-        for u, v in order
-        for channel in opponent
-    ]
-    chosen = torch.stack(filters[: len(weight)]) * (3 / PATCH**2)
-    weight.copy_(chosen.to(weight))
-    model.embeddings.patch_embeddings.projection.bias.zero_()
-
-
 def schedule(progress: float, warm_up: float = 0.03) -> float:
     """The learning rate's factor: a linear start, then a cosine down to 2 %."""
     if progress < warm_up:
@@ -261,14 +238,11 @@ def export(model: Dinov2Model, folder: Path) -> None:
     partial.rmdir()
 
 
-def _optimizer(model: Dinov2Model, plan: Plan) -> torch.optim.AdamW:
+def _optimizer(parameters: list[torch.nn.Parameter], plan: Plan) -> torch.optim.AdamW:
     """AdamW that decays matrices only."""
-    matrices = [p for p in model.parameters() if p.ndim > 1 and max(p.shape[:-1]) > 1]
-    known = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in known]
     groups = [
-        {"params": matrices, "weight_decay": plan.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98))
 

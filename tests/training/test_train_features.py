@@ -21,7 +21,8 @@ from training.feature_losses import (
     patch_loss,
     region_loss,
 )
-from training.feature_scores import generated_cases, score
+from training.feature_scores import generated_cases, score, to_input
+from training.feature_start import start_from_colours
 from training.feature_views import (
     PATCH,
     Batches,
@@ -29,13 +30,14 @@ from training.feature_views import (
     Source,
     ViewPairs,
     make_batch,
+    random_patches,
     take_view,
 )
 from training.textures import smooth_noise
-from training.train_features import DEMO, Plan, Trainer, schedule, start_from_colour
+from training.train_features import DEMO, Plan, Trainer, schedule
 
 TINY = Dinov2Config(
-    hidden_size=48,
+    hidden_size=96,
     num_hidden_layers=2,
     num_attention_heads=2,
     patch_size=PATCH,
@@ -176,15 +178,28 @@ def test_scores_of_pictures_that_find_themselves(assets: Assets):
     assert figures["other_cosine"] < 1
 
 
-def test_the_first_patch_features_are_colours():
-    model = Dinov2Model(TINY)
-    start_from_colour(model)
-    weight = model.embeddings.patch_embeddings.projection.weight
-    grey, red_blue, green_red_blue = weight[:3].mean((2, 3)).detach()
-    assert torch.allclose(grey, grey[0])
-    assert red_blue[0] == pytest.approx(-float(red_blue[2]))
-    assert green_red_blue.sum() == pytest.approx(0, abs=1e-7)
-    assert weight[0].norm() > 2 * weight[-1].norm() > 0
+def test_a_new_model_knows_patches_by_their_colours_and_the_image_by_its_patches(assets: Assets):
+    rng = np.random.default_rng(4)
+    model = Dinov2Model(DEMO).eval()
+    start_from_colours(model, random_patches(assets, rng, 48), rng)
+
+    def tokens(*colours: tuple[int, int, int]) -> torch.Tensor:
+        """Of a picture whose cells show the colours in random places."""
+        cells = np.array(colours, np.uint8)[rng.integers(len(colours), size=(32, 32))]
+        pixels = torch.from_numpy(cells.repeat(7, 0).repeat(7, 1))[None]
+        found = model(pixel_values=to_input(pixels)).last_hidden_state[0].detach()
+        return torch.nn.functional.normalize(found, dim=-1)
+
+    red, blue, green, white = (220, 40, 30), (30, 50, 200), (40, 170, 60), (250, 250, 250)
+    spots, moved, others, mixed = (
+        tokens(*pair) for pair in ((red, blue), (red, blue), (green, white), (red, white))
+    )
+    same, foreign, half = (
+        float((spots[1:] @ each[1:].T).mean()) for each in (moved, others, mixed)
+    )
+    assert same > 0.6 > half > foreign
+    mean = torch.nn.functional.normalize(spots[1:].mean(0), dim=-1)
+    assert float(spots[0] @ mean) > 0.98
 
 
 def test_the_rate_rises_then_falls():
