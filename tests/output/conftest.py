@@ -7,8 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from tests.made_runs import made_frames, made_info
 from tests.made_videos import paint_index
-from tracker.output.export import ExportInfo, FrameMasks
+from tracker.output.export import FORMATS, ExportInfo, ExportOptions, FrameMasks
 from tracker.types import ObjectMask, VideoInfo
 
 WIDTH, HEIGHT = 97, 54  # odd on purpose
@@ -54,3 +55,23 @@ def _square(left: int, top: int, side: int = 16) -> np.ndarray:
     mask_hw = np.zeros((HEIGHT, WIDTH), bool)
     mask_hw[top : top + side, left : left + side] = True
     return mask_hw
+
+
+@pytest.fixture(params=["special", "crowd"])
+def kind(request) -> str:
+    """Which of the made runs."""
+    return request.param
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a made run in a format; keywords are export options. Returns the output."""
+
+    def write(name: str, kind: str = "special", video: dict | None = None, **options):
+        info = made_info(kind, **(video or {}))
+        with FORMATS[name](info, tmp_path, ExportOptions(**options)) as writer:
+            for frame, image_hwc in made_frames(kind):
+                writer.write(frame, image_hwc if writer.wants_image(frame.index) else None)
+        return writer.target
+
+    return write

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tracker.output.annotate import OPACITY, Annotator
+from tracker.output.styles import STYLES
 from tracker.types import ObjectMask
 from tracker.video import index_palette
 
@@ -71,3 +72,75 @@ def test_a_single_pixel_can_be_drawn(image):
     mask_hw[100, 100] = True
     drawn = Annotator(HEIGHT).annotate(image, [ObjectMask(1, mask_hw, 9.0, 1.0)])
     assert (drawn != image).any()
+
+
+@pytest.fixture
+def scene():
+    """Noise, in which blurring shows, and an object in its middle."""
+    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return noise, [ObjectMask(1, disk(150, 100), 9.0, 1.0)]
+
+
+def detail(image_hwc, where_hw) -> float:
+    """The mean difference between neighbours in a row, both inside a region."""
+    steps = np.abs(np.diff(image_hwc.astype(int), axis=1)).mean(axis=2)
+    return steps[where_hw[:, 1:] & where_hw[:, :-1]].mean()
+
+
+@pytest.mark.parametrize("style", STYLES[:-1])
+def test_every_style_changes_something_and_keeps_the_frame(scene, style):
+    noise_hwc, objects = scene
+    drawn = Annotator(HEIGHT, {1: "cup"}, (style,))
+    first = drawn.annotate(noise_hwc, objects)
+    moved = [ObjectMask(1, disk(180, 100), 9.0, 1.0)]
+    assert drawn.annotate(noise_hwc, moved).shape == noise_hwc.shape
+    if style != "trace":  # which begins with the second frame
+        assert (first != noise_hwc).any()
+
+
+@pytest.mark.parametrize("style", ["blur", "pixelate"])
+def test_hiding_the_object_leaves_everything_else(scene, style):
+    noise_hwc, objects = scene
+    hidden = Annotator(HEIGHT, styles=(style,)).annotate(noise_hwc, objects)
+    inside = objects[0].mask_hw
+    assert (hidden[~inside] == noise_hwc[~inside]).all()
+    assert detail(hidden, inside) < detail(noise_hwc, inside) / 3
+
+
+@pytest.mark.parametrize("style", ["blur-background", "pixelate-background"])
+def test_hiding_everything_else_leaves_the_object(scene, style):
+    noise_hwc, objects = scene
+    hidden = Annotator(HEIGHT, styles=(style,)).annotate(noise_hwc, objects)
+    inside = objects[0].mask_hw
+    assert (hidden[inside] == noise_hwc[inside]).all()
+    assert detail(hidden, ~inside) < detail(noise_hwc, ~inside) / 2
+    nothing = Annotator(HEIGHT, styles=(style,)).annotate(noise_hwc, [])
+    everywhere = np.ones_like(inside)  # without an object all of it is hidden
+    assert detail(nothing, everywhere) < detail(noise_hwc, everywhere) / 2
+
+
+def test_a_trace_follows_the_object(image):
+    drawn = Annotator(HEIGHT, styles=("trace",))
+    for x in range(60, 240, 20):
+        last = drawn.annotate(image, [ObjectMask(1, disk(x, 100), 9.0, 1.0)])
+    changed = (last != image).any(axis=2)
+    columns = np.flatnonzero(changed.any(axis=0))
+    assert columns.min() < 65 and columns.max() > 215
+    assert abs(np.flatnonzero(changed.any(axis=1)).mean() - 100) < 4
+
+
+def test_a_halo_surrounds_the_object(image):
+    disc = disk(150, 100)
+    drawn = Annotator(HEIGHT, styles=("halo",)).annotate(image, [ObjectMask(1, disc, 9.0, 1.0)])
+    assert (drawn[disc] == image[disc]).all()
+    red, green, blue = drawn[100, 150 + 43].astype(int)  # just outside
+    assert red > green + 20 and green < blue < image[0, 0, 2]
+
+
+def test_a_box_touches_the_outermost_pixels(image):
+    object_hw = disk(150, 100)
+    drawn = Annotator(HEIGHT, styles=("box",)).annotate(image, [ObjectMask(1, object_hw, 9.0, 1.0)])
+    changed = (drawn != image).any(axis=2)
+    columns = np.flatnonzero(changed.any(axis=0))
+    assert abs(columns.min() - 110) <= 1 and abs(columns.max() - 191) <= 1
+    assert not changed[100, 130:170].any()

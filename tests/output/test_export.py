@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import csv
+import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.made_runs import made_frames, made_info
 from tests.made_videos import make_video
 from tracker.masks import to_index_mask
-from tracker.output.export import FORMATS, ExportInfo
+from tracker.output.export import FORMATS, ExportInfo, ExportOptions, FrameMasks
+from tracker.types import ObjectMask
 from tracker.video import index_palette, open_video, read_image, read_index_mask
+
+# parquet needs a library that is not installed with track
+ALL = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            name == "parquet" and find_spec("pyarrow") is None, reason="pyarrow is not installed"
+        ),
+    )
+    for name in FORMATS
+]
 
 
 def export(name, info: ExportInfo, folder, frames, error: Exception | None = None):
@@ -24,7 +39,7 @@ def export(name, info: ExportInfo, folder, frames, error: Exception | None = Non
     return writer.target
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ALL)
 def test_an_output_is_finished_or_absent(name, info, frames, tmp_path):
     with pytest.raises(RuntimeError, match="no luck"):
         export(name, info(), tmp_path, frames, RuntimeError("no luck"))
@@ -33,7 +48,7 @@ def test_an_output_is_finished_or_absent(name, info, frames, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ALL)
 def test_an_output_takes_the_place_of_an_earlier_one_only_when_it_is_done(
     name, info, frames, tmp_path
 ):
@@ -123,3 +138,51 @@ def test_pictures_that_nobody_wants_are_not_asked_for(info, tmp_path):
     for name in ("png", "csv"):
         with FORMATS[name](info(), tmp_path) as writer:
             assert not writer.wants_image(3)
+
+
+def test_side_by_side_is_the_source_and_the_overlay(written):
+    with open_video(written("video", style=("side-by-side",))) as video:
+        image_hwc = video.read(2).image_hwc.astype(int)
+    frame, source_hwc = list(made_frames())[2]
+    assert image_hwc.shape == (56, 2 * 97, 3)
+    left, right = image_hwc[:55, :97], image_hwc[:55, 97:]
+    assert np.abs(left - source_hwc).mean() < 6
+    ring = frame.objects[0].mask_hw
+    assert np.abs(right - source_hwc)[ring].mean() > 30
+
+
+def test_the_video_shows_the_style_that_was_asked_for(written):
+    with open_video(written("video", style=("pixelate-background",))) as video:
+        image_hwc = video.read(0).image_hwc[:55, :97].astype(int)
+    frame, source_hwc = next(made_frames())
+    inside = np.logical_or.reduce([mask.mask_hw for mask in frame.objects])
+    assert np.abs(image_hwc - source_hwc)[inside].mean() < 10
+
+
+def test_a_sequence_says_that_it_is_not_split(tmp_path):
+    for name, says in (("mot", True), ("davis", True), ("coco", False), ("yolo", False)):
+        options = ExportOptions(split=(0.5, 0.5, 0.0), frames="none")
+        with FORMATS[name](made_info(), tmp_path, options) as writer:
+            for frame, _ in made_frames():
+                writer.write(frame, None)
+        assert any("--split" in problem for problem in writer.problems) == says
+
+
+@pytest.mark.parametrize(
+    "name", ["png", "coco", "yolo", "yolo-detect", "voc", "labelme", "label-studio", "cutout"]
+)
+def test_pictures_of_several_sizes_keep_theirs(name, info, tmp_path):
+    sizes = {3: (20, 31), 7: (40, 25)}
+    with FORMATS[name](info(stems=tuple(str(n) for n in range(50))), tmp_path) as writer:
+        for index, (height, width) in sizes.items():
+            mask_hw = np.zeros((height, width), bool)
+            mask_hw[5:15, 5:15] = True
+            frame = FrameMasks(index, index, (ObjectMask(1, mask_hw, 5.0, 1.0),))
+            writer.write(frame, np.zeros((height, width, 3), np.uint8))
+    pictures = {p.stem: p for p in writer.target.rglob("*") if p.suffix in (".png", ".jpg")}
+    for index, size_hw in sizes.items():
+        assert read_image(pictures[str(index)]).shape[:2] == size_hw
+    if name == "coco":
+        document = json.loads((writer.target / "annotations" / "instances.json").read_text("utf-8"))
+        found = [(image["height"], image["width"]) for image in document["images"]]
+        assert found == list(sizes.values())

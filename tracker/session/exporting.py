@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.errors import RunError, VideoError
-from tracker.output.export import FORMATS
+from tracker.output.export import FORMATS, Export, ExportOptions, Selection
 from tracker.session.identity import identify_video
 from tracker.session.run_folder import RunFolder
 from tracker.video import VideoReader, open_video
@@ -32,7 +32,11 @@ class Output:
 def export_run(
     run: RunFolder,
     formats: Sequence[str],
-    folder: Path | None = None,
+    folder: str | Path | None = None,
+    options: ExportOptions | None = None,
+    *,
+    overwrite: bool = False,
+    on_start: Callable[[int], None] = lambda frames: None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> tuple[Output, ...]:
     """Write a run in several formats.
@@ -40,35 +44,56 @@ def export_run(
     Args:
         run: whose frames are exported; the video is decoded again where a format wants images.
         formats: names in `tracker.output.export.FORMATS`.
-        folder: where to; the run's own folder by default.
+        folder: where to; the run's own folder by default. It is made if it is not there.
+        options: which frames and objects, and how; the defaults take all.
+        overwrite: take the place of outputs that are there.
+        on_start: called once, with the number of frames that will be written.
         on_frame: called after every frame.
 
     Returns:
         What was made, in the order of `formats`.
 
     Raises:
-        RunError: for an unknown format, a damaged run, or a video that has changed since.
+        RunError: for an unknown format, an output that is there already, a damaged run, or a video
+            that has changed since.
+        SettingsError: for options that the run cannot meet.
         VideoError: when the video cannot be read again, or an output cannot be written.
     """
+    formats = tuple(dict.fromkeys(formats))
     if unknown := [name for name in formats if name not in FORMATS]:
         raise RunError(f"unknown format {unknown[0]!r}; known: {', '.join(FORMATS)}")
-    folder = folder or run.path
+    folder = Path(folder) if folder else run.path
+    for name in () if overwrite else formats:
+        _check_absent(folder / FORMATS[name].file_name)
+    options = options or ExportOptions()
+    selection = Selection(run.export_info(), run.frames, options)
+    on_start(len(selection.info.frames))
     try:
-        return _export(run, formats, folder, on_frame)
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            exports = [
+                stack.enter_context(FORMATS[name].start(selection.info, folder, options))
+                for name in formats
+            ]
+            _feed(exports, selection, run, on_frame)
     except OSError as error:
         raise VideoError(f"cannot write to {folder}: {error.strerror or error}") from error
     except IndexError as error:
         raise VideoError(f"{error}; the video has changed since it was tracked") from error
+    return tuple(Output(export.name, export.target, export.problems) for export in exports)
 
 
-def _export(
-    run: RunFolder, formats: Sequence[str], folder: Path, on_frame: Callable[[], None]
-) -> tuple[Output, ...]:
-    info = run.export_info()
+def _check_absent(target: Path) -> None:
+    if target.exists() or target.is_symlink():
+        raise RunError(f"{target} is there already; --overwrite replaces it, or name an --output")
+
+
+def _feed(
+    exports: Sequence[Export], selection: Selection, run: RunFolder, on_frame: Callable[[], None]
+) -> None:
     with ExitStack() as stack:
-        exports = [stack.enter_context(FORMATS[name](info, folder)) for name in formats]
         video: VideoReader | None = None
-        for frame in run.frames():
+        for frame in selection.frames():
             image_hwc = None
             if any(export.wants_image(frame.index) for export in exports):
                 video = video or stack.enter_context(open_again(run))
@@ -76,7 +101,6 @@ def _export(
             for export in exports:
                 export.write(frame, image_hwc)
             on_frame()
-    return tuple(Output(export.name, export.target, export.problems) for export in exports)
 
 
 def open_again(run: RunFolder) -> VideoReader:

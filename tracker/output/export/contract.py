@@ -6,6 +6,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -13,7 +14,10 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.output.export.options import DEFAULT_OPTIONS, ExportOptions
 from tracker.types import ObjectMask, VideoInfo
+
+UNNAMED = "object"  # the class of objects without a label
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +34,11 @@ class FrameMasks:
     pts: int
     objects: tuple[ObjectMask, ...]
 
+    @property
+    def visible(self) -> tuple[ObjectMask, ...]:
+        """The objects whose mask has a pixel."""
+        return tuple(mask for mask in self.objects if mask.mask_hw.any())
+
 
 @dataclass(frozen=True)
 class ExportInfo:
@@ -37,7 +46,7 @@ class ExportInfo:
 
     Attributes:
         video: the source; its width and height are those of every mask.
-        labels: object id to name, for every object of the run; unnamed objects are numbered.
+        labels: object id to name, for every object of the run; empty for an unnamed one.
         frames: indices of the frames that will come, ascending.
         stride: distance between them in the source.
     """
@@ -51,9 +60,47 @@ class ExportInfo:
         """The file name of a frame: the source's own for a folder of images, else `00012`."""
         return self.video.stems[index] if self.video.stems else f"{index:05d}"
 
+    def size_hw(
+        self, frame: FrameMasks, image_hwc: NDArray[np.uint8] | None = None
+    ) -> tuple[int, int]:
+        """Height and width of a frame; those of the video unless its picture or masks differ."""
+        if image_hwc is not None:
+            return image_hwc.shape[0], image_hwc.shape[1]
+        for mask in frame.objects[:1]:
+            return mask.mask_hw.shape[0], mask.mask_hw.shape[1]
+        return self.video.height, self.video.width
+
     def seconds(self, pts: int) -> float:
         """Presentation time in the source: `pts * time_base`."""
         return float(pts * self.video.time_base)
+
+    @property
+    def sequence(self) -> str:
+        """The video's name: of the file without its extension, or of the folder."""
+        path = Path(self.video.path)
+        folder = self.video.stems is not None and path.stem not in self.video.stems
+        return (path.name if folder else path.stem) or "video"
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """The names of the classes, each once, in the order of the object ids."""
+        return tuple(dict.fromkeys(self.labels[i] or UNNAMED for i in sorted(self.labels)))
+
+    def category(self, object_id: int) -> int:
+        """Which of `categories` an object belongs to, from 0."""
+        return self._category_of[self.labels.get(object_id) or UNNAMED]
+
+    def place(self, index: int) -> int:
+        """How many of `frames` come before the frame with this index."""
+        return self._place_of[index]
+
+    @cached_property
+    def _category_of(self) -> Mapping[str, int]:
+        return {name: number for number, name in enumerate(self.categories)}
+
+    @cached_property
+    def _place_of(self) -> Mapping[int, int]:
+        return {index: place for place, index in enumerate(self.frames)}
 
 
 class Export(ABC):
@@ -65,16 +112,30 @@ class Export(ABC):
     Attributes:
         name: what a user types.
         file_name: of the file or folder that it makes in the output folder.
+        splits: whether it can be split into train, val and test.
     """
 
     name: ClassVar[str]
     file_name: ClassVar[str]
+    splits: ClassVar[bool] = False
 
-    def __init__(self, info: ExportInfo, folder: Path) -> None:
+    def __init__(
+        self, info: ExportInfo, folder: Path, options: ExportOptions = DEFAULT_OPTIONS
+    ) -> None:
         self.info = info
+        self.options = options
         self.target = folder / self.file_name
         self.temporary = folder / f".{self.file_name}.tmp"
         remove(self.temporary)
+
+    @classmethod
+    def start(cls, info: ExportInfo, folder: Path, options: ExportOptions) -> Self:
+        """Make one, and leave nothing behind if that fails."""
+        try:
+            return cls(info, folder, options)
+        except BaseException:
+            remove(folder / f".{cls.file_name}.tmp")
+            raise
 
     def wants_image(self, index: int) -> bool:
         """Whether `write` needs the image of this frame; decoding is not free."""

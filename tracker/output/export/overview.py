@@ -13,6 +13,7 @@ from PIL import Image
 
 from tracker.masks import BoolMask
 from tracker.output.export.contract import Export, ExportInfo, FrameMasks
+from tracker.output.export.options import DEFAULT_OPTIONS, ExportOptions
 from tracker.output.report import clock, contact_sheet
 
 
@@ -25,10 +26,12 @@ class Overview(Export):
     FRAMES = 8
     WIDTH = 420  # of each picture, in pixels
 
-    def __init__(self, info: ExportInfo, folder: Path) -> None:
+    def __init__(
+        self, info: ExportInfo, folder: Path, options: ExportOptions = DEFAULT_OPTIONS
+    ) -> None:
         from tracker.output.annotate import Annotator  # its library takes seconds to import
 
-        super().__init__(info, folder)
+        super().__init__(info, folder, options)
         video = info.video
         self._size = self.WIDTH, max(1, round(video.height * self.WIDTH / video.width))
         self._annotator = Annotator(self._size[1], info.labels)

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.output.export.contract import Export, ExportInfo, FrameMasks
+from tracker.output.export.options import DEFAULT_OPTIONS, ExportOptions
+from tracker.output.styles import OVERLAY
 from tracker.video import VideoWriter
+
+_BESIDE = "side-by-side"
 
 
 class AnnotatedVideo(Export):
@@ -18,15 +22,19 @@ class AnnotatedVideo(Export):
     name: ClassVar[str] = "video"
     file_name: ClassVar[str] = "annotated.mp4"
 
-    def __init__(self, info: ExportInfo, folder: Path) -> None:
+    def __init__(
+        self, info: ExportInfo, folder: Path, options: ExportOptions = DEFAULT_OPTIONS
+    ) -> None:
         from tracker.output.annotate import Annotator  # its library takes seconds to import
 
-        super().__init__(info, folder)
+        super().__init__(info, folder, options)
         video = info.video
-        self._annotator = Annotator(video.height, info.labels)
+        self._beside = _BESIDE in options.style
+        styles = tuple(style for style in options.style if style != _BESIDE) or OVERLAY
+        self._annotator = Annotator(video.height, info.labels, styles)
         self._writer = VideoWriter(
             self.temporary,
-            width=video.width,
+            width=video.width * (2 if self._beside else 1),
             height=video.height,
             frame_rate=video.frame_rate / info.stride,
             time_base=video.time_base,
@@ -38,7 +46,10 @@ class AnnotatedVideo(Export):
 
     def write(self, frame: FrameMasks, image_hwc: NDArray[np.uint8] | None) -> None:
         assert image_hwc is not None  # it was wanted
-        self._writer.write(self._annotator.annotate(image_hwc, frame.objects), frame.pts)
+        drawn_hwc = self._annotator.annotate(image_hwc, frame.objects)
+        if self._beside:
+            drawn_hwc = np.concatenate([image_hwc, drawn_hwc], axis=1)
+        self._writer.write(drawn_hwc, frame.pts)
 
     def close(self, finished: bool) -> None:
         if finished:
