@@ -10,6 +10,7 @@ import pytest
 import tracker
 
 PUBLIC = [
+    "ExportOptions",
     "Frame",
     "FrameResult",
     "ImagePrompter",
@@ -27,7 +28,10 @@ PUBLIC = [
     "VideoWriter",
     "__version__",
     "build_streaming_video_predictor",
+    "detections",
+    "export_run",
     "find_prompts",
+    "import_run",
     "load_features",
     "load_video_predictor",
     "open_video",

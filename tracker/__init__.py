@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tracker.models.dinov2 import load_features
     from tracker.models.sam2 import ImagePrompter, load_video_predictor
     from tracker.models.streaming import build_streaming_video_predictor
+    from tracker.output.export import ExportOptions, detections
+    from tracker.session.exporting import export_run
+    from tracker.session.importing import import_run
     from tracker.session.run_folder import RunFolder
     from tracker.session.session import TrackSession
     from tracker.session.tracking import track
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from tracker.video import VideoWriter, open_video
 
 _HOMES = {
+    "ExportOptions": "tracker.output.export",
     "Frame": "tracker.types",
     "FrameResult": "tracker.types",
     "ImagePrompter": "tracker.models.sam2",
@@ -41,7 +45,10 @@ _HOMES = {
     "TrackSettings": "tracker.settings",
     "VideoWriter": "tracker.video",
     "build_streaming_video_predictor": "tracker.models.streaming",
+    "detections": "tracker.output.export",
+    "export_run": "tracker.session.exporting",
     "find_prompts": "tracker.memory.prompting",
+    "import_run": "tracker.session.importing",
     "load_features": "tracker.models.dinov2",
     "load_video_predictor": "tracker.models.sam2",
     "open_video": "tracker.video",
