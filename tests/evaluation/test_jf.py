@@ -1,4 +1,4 @@
-"""J and F on cases worked out by hand, and against a direct reading of the formula."""
+"""J, F and their statistics on cases worked out by hand."""
 
 from __future__ import annotations
 
@@ -6,84 +6,14 @@ import numpy as np
 import pytest
 
 from tracker.errors import InputError
-from tracker.evaluation.jf import boundary_similarity, jf, outline
+from tracker.evaluation.jf import Series, jf
 
-
-def mask(rows: list[str]) -> np.ndarray:
-    """`#` is object."""
-    return np.array([[cell == "#" for cell in row] for row in rows])
+FIGURES = {"J&F"} | {f"{m} {s}" for m in "JF" for s in ("mean", "recall", "decay")}
 
 
 def index(rows: list[str]) -> np.ndarray:
     """Digits are object ids, `.` is background."""
     return np.array([[0 if c == "." else int(c) for c in row] for row in rows], np.uint8)
-
-
-def square(top: int, left: int, side: int = 20, size: int = 100) -> np.ndarray:
-    out = np.zeros((size, size), bool)
-    out[top : top + side, left : left + side] = True
-    return out
-
-
-def test_outline_is_where_the_right_lower_or_diagonal_neighbour_differs():
-    found = outline(mask(["....", ".##.", ".##.", "...."]))
-    assert (found == mask(["###.", "#.#.", "###.", "...."])).all()
-
-
-def test_a_mask_that_fills_the_image_has_no_outline():
-    assert not outline(np.ones((5, 7), bool)).any()
-
-
-def test_equal_masks_score_one():
-    assert boundary_similarity(square(10, 10), square(10, 10)) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("prediction", "truth", "expected"),
-    [
-        (np.zeros((9, 9), bool), np.zeros((9, 9), bool), 1.0),
-        (square(5, 5), np.zeros((100, 100), bool), 0.0),
-        (np.zeros((100, 100), bool), square(5, 5), 0.0),
-        (square(0, 0), square(70, 70), 0.0),
-    ],
-    ids=["both empty", "false object", "missed object", "far apart"],
-)
-def test_boundary_limits(prediction, truth, expected):
-    assert boundary_similarity(prediction, truth) == expected
-
-
-def test_boundary_tolerance_is_a_share_of_the_diagonal_rounded_up():
-    # 100 x 100 pixels: the diagonal is 141.4, 0.8 % of it 1.13, so 2 pixels are near enough.
-    assert boundary_similarity(square(10, 10), square(12, 10)) == 1.0
-    assert boundary_similarity(square(10, 10), square(13, 10)) < 1.0
-
-
-def test_boundary_of_a_square_shifted_by_three_pixels():
-    # Each outline is the rim of a square of 21 x 21 pixels: 80 pixels. 2 pixels are near enough.
-    # The 21 pixels of the upper side are 3 away from the other rim: none matches. The vertical
-    # sides, 38 pixels without their ends, match: the highest is 2 above the other's top. Of the
-    # lower side only 3 at each end match: they lie within 2 pixels of the other's vertical sides.
-    expected = (38 + 3 + 3) / 80
-    found = boundary_similarity(square(10, 10), square(13, 10))
-    assert found == pytest.approx(expected)
-
-
-def direct_boundary_similarity(a, b, radius):
-    """The definition, pixel by pixel."""
-    pa, pb = np.argwhere(outline(a)), np.argwhere(outline(b))
-    distances = np.linalg.norm(pa[:, None] - pb[None], axis=2)
-    precision = (distances.min(axis=1) <= radius).mean()
-    recall = (distances.min(axis=0) <= radius).mean()
-    return 2 * precision * recall / (precision + recall)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_boundary_equals_the_definition_on_random_blobs(seed):
-    rng = np.random.default_rng(seed)
-    noise = rng.normal(size=(2, 12, 16)).repeat(8, axis=1).repeat(8, axis=2)
-    a, b = noise > 0.4
-    radius = int(np.ceil(0.008 * np.hypot(96, 128)))
-    assert boundary_similarity(a, b) == pytest.approx(direct_boundary_similarity(a, b, radius))
 
 
 def test_frames_and_objects_are_averaged_and_ends_left_out():
@@ -96,34 +26,73 @@ def test_frames_and_objects_are_averaged_and_ends_left_out():
     assert scores.frames == ("b", "c")
     first, second = scores.objects
     assert (first.object_id, second.object_id) == (1, 2)
-    assert first.j_per_frame == (0.5, 1.0)
-    assert second.j == 1.0
+    assert first.j.per_frame == (0.5, 1.0)
+    assert second.j.mean == 1.0
     assert scores.j == pytest.approx((0.75 + 1.0) / 2)
     assert scores.jf == pytest.approx((scores.j + scores.f) / 2)
 
-    everything = jf(zip(names, predictions, truth, strict=True), skip_ends=False)
-    assert everything.objects[0].j_per_frame == (0.0, 0.5, 1.0, 0.0)
+    everything = jf(zip(names, predictions, truth, strict=True), scored="all")
+    assert everything.objects[0].j.per_frame == (0.0, 0.5, 1.0, 0.0)
+
+    without_the_given = jf(zip(names, predictions, truth, strict=True), scored="vot")
+    assert without_the_given.frames == ("b", "c", "d")
+
+
+def test_recall_counts_frames_above_a_half():
+    assert Series((0.5, 0.500001, 1.0, 0.0)).recall == 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # Of frames 1 to 8 the quarters end at 1, 2.75, 4.5, 6.25, 8, rounded to 1, 3, 5, 6, 8.
+        ((1.0, 0.9, 0.8, 0.3, 0.3, 0.6, 0.2, 0.1), 0.9 - 0.3),
+        # Frames 1 to 5: bins of frames 1-2 and 4-5; they share what lies on their edge.
+        ((1.0, 0.5, 0.0, 0.5, 0.25), 0.75 - 0.375),
+        ((0.25, 0.5), 0.25 - 0.5),
+        ((0.7,), 0.0),
+    ],
+)
+def test_decay_is_what_the_last_quarter_lost(values, expected):
+    assert Series(values).decay == pytest.approx(expected)
+
+
+def test_decay_of_more_frames_than_a_byte_counts():
+    # 401 frames fall from 1 to 0: quarters of 101 frames, whose means are 0.875 and 0.125.
+    assert Series(tuple(np.linspace(1, 0, 401))).decay == pytest.approx(0.75)
+
+
+def test_void_pixels_are_not_judged():
+    truth = index(["11..", "99..", "...."])
+    prediction = index(["11..", "11..", "1..."])
+    # Without the row of 9: two of three pixels agree.
+    (scores,) = jf([("a", prediction, truth)], scored="all", void=9).objects
+    assert scores.j.mean == pytest.approx(2 / 3)
+    spilled = index(["11..", "11..", "...."])
+    assert jf([("a", spilled, truth)], scored="all", void=9).jf == 1.0
+    assert len(jf([("a", spilled, truth)], scored="all").objects) == 2
 
 
 def test_an_object_that_is_absent_from_both_masks_scores_one():
     nothing, object_1 = index(["....", "...."]), index(["11..", "...."])
     frames = [("a", object_1, object_1), ("b", nothing, nothing), ("c", object_1, nothing)]
-    (scores,) = jf(frames, skip_ends=False).objects
-    assert scores.j_per_frame == (1.0, 1.0, 0.0)
+    (scores,) = jf(frames, scored="all").objects
+    assert scores.j.per_frame == (1.0, 1.0, 0.0)
 
 
 def test_ids_that_only_the_prediction_has_are_not_counted():
     frames = [("a", index(["112", "333"]), index(["11.", "..."]))]
-    scores = jf(frames, skip_ends=False)
+    scores = jf(frames, scored="all")
     assert [entry.object_id for entry in scores.objects] == [1]
     assert scores.j == 1.0
 
 
 def test_json_names_the_measures():
-    scores = jf([("a", index(["1."]), index(["11"]))], skip_ends=False).to_json()
-    assert scores["J"] == 0.5
-    assert scores["objects"][0]["id"] == 1
-    assert scores["J&F"] == (scores["J"] + scores["F"]) / 2
+    scores = jf([("a", index(["1."]), index(["11"]))], scored="all").to_json()
+    assert scores["J mean"] == 0.5
+    assert scores["frames"] == 1
+    assert scores["objects"][0] == {"id": 1, **{k: v for k, v in scores.items() if k in FIGURES}}
+    assert scores["J&F"] == (scores["J mean"] + scores["F mean"]) / 2
 
 
 @pytest.mark.parametrize(

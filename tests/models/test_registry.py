@@ -269,6 +269,7 @@ def test_the_registry_itself():
         ("features", "dinov2_small"),
         ("features", "dinov2_base"),
         ("features", "dinov2_large"),
+        ("detector", "grounding_dino_tiny"),
     ]
     pulled = [model for model in REAL_MODELS if model.hub]
     assert {model.name for model in REAL_MODELS if model not in pulled} == {"demo"}

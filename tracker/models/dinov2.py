@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import AutoConfig, Dinov2Config, Dinov2Model
-from transformers.utils import logging as transformers_logging
 
 from tracker.errors import ModelError
 from tracker.models.device import pick_device
+from tracker.models.quiet import quiet_transformers
 from tracker.models.registry import resolve
 from tracker.types import ImageFeatures
 
@@ -25,8 +24,6 @@ SMALLEST_GRID = 4  # patches along the shorter side, however thin the image is
 # dinov2/data/transforms.py).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-_quiet = threading.Lock()
 
 
 def load_features(name: str = "auto", device: str = "auto") -> FeatureExtractor:
@@ -137,25 +134,13 @@ def _first_mismatch(report: dict[str, Any]) -> str | None:
 
 
 def _read_weights(folder: Path) -> Any:
-    """The pair (model, report) of `from_pretrained`, which says nothing itself.
-
-    Its progress bar and its warnings are global switches of transformers, so they are put back.
-    """
-    with _quiet:
-        verbosity = transformers_logging.get_verbosity()
-        bar = transformers_logging.is_progress_bar_enabled()
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        try:
-            return Dinov2Model.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,  # reported, and refused above
-                output_loading_info=True,
-            )
-        finally:
-            transformers_logging.set_verbosity(verbosity)
-            if bar:
-                transformers_logging.enable_progress_bar()
+    """The pair (model, report) of `from_pretrained`, which says nothing itself."""
+    with quiet_transformers():
+        return Dinov2Model.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,  # reported, and refused above
+            output_loading_info=True,
+        )

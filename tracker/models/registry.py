@@ -15,7 +15,7 @@ from tracker.errors import ModelError
 from tracker.models.checksum import is_stamped, read_sha256, remove_stamp, write_stamp
 from tracker.models.download import Download, Progress, fetch, hub_url
 
-Kind = Literal["sam2", "features"]
+Kind = Literal["sam2", "features", "detector"]
 
 AUTO = "auto"
 CHECKSUMS = "SHA256SUMS"
@@ -50,9 +50,9 @@ class Model:
 
     Attributes:
         name: what a user types. Only `demo` names a model of each kind.
-        kind: `sam2` tracks, `features` finds.
+        kind: `sam2` tracks, `features` finds by looks, `detector` by words.
         config: `sam2`: a Hydra config of the package sam2, or below `configs/` if the model ships
-            with track. `features`: the one of `files` that holds the transformers config.
+            with track. The others: the one of `files` that holds the transformers config.
         purpose: one line for a person who has to choose.
         files: the weights first.
         hub: where the files are pulled from; None for a model that ships with track.
@@ -84,8 +84,8 @@ class ModelFiles:
     Attributes:
         name, kind: as in the registry; `auto` is resolved.
         config: `sam2`: the name of a Hydra config inside the package sam2, or the absolute path of
-            a config that ships with track. `features`: the absolute path of `config.json`.
-        path: `sam2`: the checkpoint. `features`: the folder for transformers' `from_pretrained`.
+            a config that ships with track. The others: the absolute path of `config.json`.
+        path: `sam2`: the checkpoint. The others: the folder for transformers' `from_pretrained`.
         sha256: of the weights, lower-case hexadecimal.
     """
 
@@ -135,6 +135,40 @@ def _dinov2(
         hub=HubSource(f"facebook/dinov2-{size}", revision),
     )
 
+
+_GROUNDING_DINO_TINY = (
+    ModelFile(
+        "model.safetensors",
+        689_359_096,
+        "1a2412ef99bd74bcd3c2a246fa1e48581f8889a1300c9051974741314fc042f3",
+    ),
+    ModelFile(
+        "config.json", 1644, "eec82c5ab66e16df12a9a212e68ac011779927c2536cf9078658e35d85f0c67a"
+    ),
+    ModelFile(
+        "preprocessor_config.json",
+        457,
+        "8454179ba95e2ad22947835aad7b45862a601fc0055ab88bf1ee70892d3aea60",
+    ),
+    ModelFile(
+        "tokenizer.json",
+        711_396,
+        "d241a60d5e8f04cc1b2b3e9ef7a4921b27bf526d9f6050ab90f9267a1f9e5c66",
+    ),
+    ModelFile(
+        "tokenizer_config.json",
+        1237,
+        "d40ab645b68211910b9170d22433d43186a6ec8ee6fd10ba170524b25bf4fb56",
+    ),
+    ModelFile(
+        "special_tokens_map.json",
+        125,
+        "b6d346be366a7d1d48332dbc9fdf3bf8960b5d879522b7799ddba59e76237ee3",
+    ),
+    ModelFile(
+        "vocab.txt", 231_508, "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
+    ),
+)
 
 # Of each kind from the smallest to the largest: `auto` takes the last that is installed.
 MODELS: tuple[Model, ...] = (
@@ -201,6 +235,16 @@ MODELS: tuple[Model, ...] = (
         (549, "12df51c069a2dc1305e34ba71ef58bc2407ea553b75f4722a1715c1bce3bbed0"),
         "the finest; wants a GPU",
     ),
+    Model(
+        name="grounding_dino_tiny",
+        kind="detector",
+        config="config.json",
+        purpose="boxes for `--text`, in any words",
+        files=_GROUNDING_DINO_TINY,
+        hub=HubSource(
+            "IDEA-Research/grounding-dino-tiny", "a2bb814dd30d776dcf7e30523b00659f4f141c71"
+        ),
+    ),
 )
 
 
@@ -229,6 +273,10 @@ def installed(kind: Kind) -> tuple[Model, ...]:
     return tuple(model for model in MODELS if model.kind == kind and is_installed(model))
 
 
+def _smallest(kind: Kind) -> tuple[Model, ...]:
+    return tuple(model for model in MODELS if model.kind == kind)[:1]
+
+
 def resolve(name: str, kind: Kind) -> ModelFiles:
     """The files of an installed model, verified. Nothing is downloaded.
 
@@ -240,7 +288,7 @@ def resolve(name: str, kind: Kind) -> ModelFiles:
         ModelError: for an unknown name, a model that is not installed, or a file whose SHA-256 is
             wrong; the message names the command that mends it.
     """
-    model = (installed(kind) or find("demo", kind))[-1] if name == AUTO else find(name, kind)[0]
+    model = (installed(kind) or _smallest(kind))[-1] if name == AUTO else find(name, kind)[0]
     if not is_installed(model):
         raise ModelError(f"model {model.name} is not installed; {mend(model)}")
     sha256s = [_verified_sha256(model, file) for file in model.files]
@@ -296,7 +344,7 @@ def mend(model: Model) -> str:
 
 
 def _config(model: Model) -> str:
-    if model.kind == "features":
+    if model.kind != "sam2":
         return str(model.folder / model.config)
     return model.config if model.hub else str(locations.shipped("configs") / model.config)
 

@@ -43,12 +43,13 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     return np.array(upright.convert("RGB"))
 
 
-def read_index_mask(path: str | Path) -> IndexMask:
+def read_index_mask(path: str | Path, *, literal: bool = False) -> IndexMask:
     """Read an index mask `hw`: 0 is background, other values are object ids.
 
     Palette and grey images give the values they store (uint8, or uint16 for 16-bit grey). An
     image of nothing but 0 and its greatest value (255 or 65535) is a binary mask and comes back
-    with 0 and 1. So does a JPEG, cut at half: its values are too inexact to be ids.
+    with 0 and 1, unless `literal`, which is for masks whose greatest value has a meaning of its
+    own. So does a JPEG, cut at half: its values are too inexact to be ids.
 
     Raises:
         VideoError: if it cannot be read, or is a colour image.
@@ -58,7 +59,7 @@ def read_index_mask(path: str | Path) -> IndexMask:
     greatest = np.iinfo(index_hw.dtype).max
     if image.format in _LOSSY:
         return (index_hw > greatest // 2).astype(np.uint8)
-    if np.isin(index_hw, (0, greatest)).all():
+    if not literal and np.isin(index_hw, (0, greatest)).all():
         return (index_hw == greatest).astype(np.uint8)
     return index_hw
 
