@@ -26,6 +26,13 @@ def test_json_brings_settings_back():
     assert TrackSettings.from_json(settings.to_json()) == settings
 
 
+def test_lost_objects_are_looked_for_when_the_memory_found_them_or_when_told():
+    assert TrackSettings(auto_prompt=True).looks_again
+    assert TrackSettings(redetect="auto").looks_again
+    assert not TrackSettings().looks_again
+    assert not TrackSettings(auto_prompt=True, redetect="off").looks_again
+
+
 def test_one_label_may_stand_alone():
     assert TrackSettings(auto_prompt=True, labels="cup").labels == ("cup",)
 
@@ -43,6 +50,9 @@ def test_one_label_may_stand_alone():
         ({"image_size": 64, "max_image_size": 64}, "not both"),
         ({"labels": ["cup"]}, "--label needs --auto-prompt"),
         ({"memory": "refs"}, "--memory needs --auto-prompt"),
+        ({"redetect": "always"}, "--redetect always: one of auto, off"),
+        ({"appearance_every": 0}, "--appearance-every 0: must be 1 or more"),
+        ({"redetect_every": 0}, "--redetect-every 0: must be 1 or more"),
         ({"remember": True}, "--remember needs --auto-prompt"),
         ({"search_frames": 3}, "--search-frames needs --auto-prompt"),
     ],

@@ -17,16 +17,24 @@ Reader = Literal["pyav", "decord"]
 Direction = Literal["forward", "backward", "both"]
 PromptKind = Literal["auto", "points", "box", "both"]
 Fallback = Literal["center"]
+Redetect = Literal["auto", "off"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+MemoryPolicy = Literal["sam2", "presence", "distractor"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "reader": get_args(Reader),
     "direction": get_args(Direction),
     "prompt_kind": get_args(PromptKind),
     "fallback": get_args(Fallback),
+    "redetect": get_args(Redetect),
+    "precision": get_args(Precision),
+    "memory_policy": get_args(MemoryPolicy),
 }
 _SMALLEST = {
     **{"image_size": 32, "max_image_size": 32, "start": 0, "stride": 1, "seed": 0},
     **{"max_per_label": 1, "search_frames": 1, "search_samples": 1},
+    **{"redetect_after": 1, "redetect_every": 1, "appearance_every": 1},
+    **{"batch_frames": 1},
 }
 # These say how the memory is asked, so they mean nothing unless it is.
 _NEED_AUTO_PROMPT = (
@@ -58,6 +66,17 @@ class TrackSettings:
         search_samples: how many frames, evenly spaced, are looked at before the search closes in.
         fallback: `center` prompts the middle of the first frame when nothing matches.
         remember: add the accepted result on the first prompted frame to the memory.
+        redetect: `auto` watches every object while it is tracked, and looks for a lost one again;
+            None is `auto` with `auto_prompt` and `off` without.
+        redetect_after: an object is looked for when it was lost or doubtful on so many frames.
+        redetect_every: distance of the frames on which it is looked for.
+        appearance_every: distance of the frames on which it is compared with what was prompted;
+            events such as scene cuts have it compared in between.
+        exact: one object at a time by SAM2's own code, for its bits.
+        precision: float type of the model's arithmetic; `auto` is bfloat16 where it pays.
+        compile: compile the model's parts; pays for long videos on a GPU.
+        batch_frames: how many frames the image encoder takes at once.
+        memory_policy: which past frames the model reads; see docs/streaming.md.
         seed: for everything that draws random numbers.
         video: write the annotated video.
 
@@ -84,6 +103,15 @@ class TrackSettings:
     search_samples: int = 32
     fallback: Fallback | None = None
     remember: bool = False
+    redetect: Redetect | None = None
+    redetect_after: int = 3
+    redetect_every: int = 4
+    appearance_every: int = 8
+    exact: bool = False
+    precision: Precision = "auto"
+    compile: bool = False
+    batch_frames: int = 1
+    memory_policy: MemoryPolicy = "sam2"
     seed: int = 0
     video: bool = True
 
@@ -107,10 +135,19 @@ class TrackSettings:
             )
         if self.image_size and self.max_image_size:
             raise SettingsError("give --image-size or --max-image-size, not both")
+        if self.exact:
+            for name in ("compile", "batch_frames", "memory_policy"):
+                if getattr(self, name) != DEFAULTS[name]:
+                    raise SettingsError(f"--exact keeps SAM2's bits; leave out {option(name)}")
         if not self.auto_prompt:
             for name in _NEED_AUTO_PROMPT:
                 if getattr(self, name) != DEFAULTS[name]:
                     raise SettingsError(f"{option(name)} needs --auto-prompt")
+
+    @property
+    def looks_again(self) -> bool:
+        """Whether objects are watched while they are tracked, and lost ones looked for."""
+        return self.redetect == "auto" or (self.redetect is None and self.auto_prompt)
 
     @classmethod
     def from_options(cls, preset: str | None = None, **given: Any) -> TrackSettings:

@@ -213,27 +213,38 @@ class ObjectMask:
         mask_hw: bool at video resolution; all False when the object is not visible.
         object_score: SAM2's object score logit: positive when the object is present.
         predicted_iou: the decoder's own estimate of the mask's IoU, 0 to 1.
-        state: `visible` when the mask has a pixel, else `occluded`.
+        verdict: the state that the drift watch gave it, None if none has looked.
+        appearance: how much it looks like what was prompted, a cosine, -1 to 1; None if unknown.
     """
 
     object_id: int
     mask_hw: BoolMask
     object_score: float
     predicted_iou: float
+    verdict: State | None = None
+    appearance: float | None = None
 
     def __post_init__(self) -> None:
         if self.mask_hw.ndim != 2 or self.mask_hw.dtype != np.bool_:
             raise ValueError("mask_hw must be a two-dimensional bool array")
+        if self.verdict is not None and self.verdict not in get_args(State):
+            raise ValueError(f"unknown state {self.verdict!r}")
 
     @property
     def state(self) -> State:
-        return "visible" if self.mask_hw.any() else "occluded"
+        """The verdict; without one `visible` when the mask has a pixel, else `occluded`."""
+        return self.verdict or ("visible" if self.mask_hw.any() else "occluded")
 
     @property
     def confidence(self) -> float:
         """Presence probability times predicted IoU, 0 to 1."""
-        presence = 1.0 / (1.0 + float(np.exp(-np.clip(self.object_score, -60, 60))))
-        return presence * self.predicted_iou
+        return confidence(self.object_score, self.predicted_iou)
+
+
+def confidence(object_score: float, predicted_iou: float) -> float:
+    """The probability that the object score stands for, times the predicted IoU: 0 to 1."""
+    presence = 1.0 / (1.0 + float(np.exp(-np.clip(object_score, -60, 60))))
+    return presence * predicted_iou
 
 
 @dataclass(frozen=True, eq=False)

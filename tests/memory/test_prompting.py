@@ -169,3 +169,22 @@ def test_another_feature_model_is_refused(memory, other_extractor):
     opened.extractor = other_extractor
     with pytest.raises(ReferenceMemoryError, match="described by the feature model"):
         find_prompts(scene()[0], opened, other_extractor, ColourPrompter())
+
+
+def test_objects_that_are_taken_are_not_found_again(memory, find):
+    add(memory, "red", RED, 90, 80)
+    image, (near, far) = scene((RED, 80, 80, 40), (RED, 240, 160, 40))
+    (decision,) = find(image, taken=[near])
+    assert decision.accepted
+    assert iou(decision.mask_hw, far) > 0.9
+    (nothing,) = find(image, taken=[near, far])
+    assert not nothing.accepted
+
+
+def test_features_that_are_known_are_not_computed_again(memory, find, extractor):
+    add(memory, "red", RED, 90, 80)
+    image, _ = scene((RED, 230, 150, 40))
+    other, _ = scene((BLUE, 60, 60, 40))
+    (given,) = find(image, features=extractor.extract(image))
+    assert given.to_json() == find(image)[0].to_json()
+    assert find(other, features=extractor.extract(image))[0].match == given.match

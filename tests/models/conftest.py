@@ -13,10 +13,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from sam2.build_sam import build_sam2_video_predictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 
 from tracker.locations import shipped
 from tracker.models.building import build_from_config
+from tracker.models.engine_options import EngineOptions
 from tracker.models.frames import UNKNOWN_LENGTH
 from tracker.models.streaming import (
     POSTPROCESSING,
@@ -117,9 +119,32 @@ def _small(target: str, *overrides: str) -> Any:
 
 
 @pytest.fixture(scope="session")
+def reference(small_reference: Callable[..., SAM2VideoPredictor]) -> SAM2VideoPredictor:
+    return small_reference()
+
+
+@dataclass(frozen=True)
+class Models:
+    """The same weights three times: SAM2's predictor, ours with `exact`, and ours as it is."""
+
+    reference: SAM2VideoPredictor
+    exact: StreamingVideoPredictor
+    default: StreamingVideoPredictor
+
+
+@pytest.fixture(scope="session")
 def small_streaming() -> Callable[..., StreamingVideoPredictor]:
-    """Builds the demo architecture at 64 px with fixed random weights; takes Hydra overrides."""
-    return lambda *overrides: _small("tracker.models.streaming.StreamingVideoPredictor", *overrides)
+    """Builds the demo architecture at 64 px with fixed random weights.
+
+    Takes Hydra overrides, and the switches of EngineOptions as keywords.
+    """
+
+    def build(*overrides: str, **switches: Any) -> StreamingVideoPredictor:
+        predictor = _small("tracker.models.streaming.StreamingVideoPredictor", *overrides)
+        predictor.configure(EngineOptions(**switches))
+        return predictor
+
+    return build
 
 
 @pytest.fixture(scope="session")
@@ -134,39 +159,63 @@ def predictor(small_streaming: Callable[..., StreamingVideoPredictor]) -> Stream
 
 
 @pytest.fixture(scope="session")
-def reference(small_reference: Callable[..., SAM2VideoPredictor]) -> SAM2VideoPredictor:
-    return small_reference()
+def small_models(
+    small_reference: Callable[..., SAM2VideoPredictor],
+    small_streaming: Callable[..., StreamingVideoPredictor],
+    predictor: StreamingVideoPredictor,
+) -> Callable[..., Models]:
+    """Builds all three for some overrides; for none they are shared."""
+    shared = Models(small_reference(), small_streaming(exact=True), predictor)
+
+    def build(*overrides: str) -> Models:
+        if not overrides:
+            return shared
+        exact = small_streaming(*overrides, exact=True)
+        return Models(small_reference(*overrides), exact, small_streaming(*overrides))
+
+    return build
 
 
 @pytest.fixture(scope="session")
-def tiny_pair() -> tuple[SAM2VideoPredictor, StreamingVideoPredictor]:
-    """`sam2.1_hiera_tiny` with random weights at 128 px: SAM2's predictor and ours."""
-    from sam2.build_sam import build_sam2_video_predictor
+def architecture() -> Callable[[str], Models]:
+    """Builds an architecture of the package sam2 with random weights at 64 px."""
 
-    config = "configs/sam2.1/sam2.1_hiera_t.yaml"
-    overrides = ["++model.image_size=128", "++model.add_all_frames_to_correct_as_cond=true"]
-    torch.manual_seed(3)
-    reference = build_sam2_video_predictor(config, device="cpu", hydra_overrides_extra=overrides)
-    _weighted(reference).fill_hole_area = 0  # an override would be overruled by build_sam.py:129
-    ours = build_streaming_video_predictor(
-        config, device="cpu", hydra_overrides_extra=[*overrides, "++model.fill_hole_area=0"]
-    )
-    ours.load_state_dict(reference.state_dict())
-    return reference, ours
+    def build(config: str) -> Models:
+        overrides = ["++model.image_size=64", "++model.add_all_frames_to_correct_as_cond=true"]
+        torch.manual_seed(3)
+        reference = build_sam2_video_predictor(
+            config, device="cpu", hydra_overrides_extra=overrides
+        )
+        _weighted(reference).fill_hole_area = 0  # build_sam.py:129 would overrule an override
+        overrides.append("++model.fill_hole_area=0")
+        ours = [
+            build_streaming_video_predictor(
+                config, device="cpu", hydra_overrides_extra=overrides, exact=exact
+            )
+            for exact in (True, False)
+        ]
+        for each in ours:
+            each.load_state_dict(reference.state_dict())
+        return Models(reference, *ours)
+
+    return build
 
 
 @pytest.fixture(scope="session")
-def demo_pair() -> tuple[SAM2VideoPredictor, StreamingVideoPredictor]:
-    """The embedded demo model: SAM2's predictor and ours."""
+def demo_models() -> Models:
+    """The embedded demo model."""
     checkpoint = shipped("checkpoints") / "sam2_demo.pt"
     if not checkpoint.is_file():
         pytest.skip("the demo weights are not in this checkout")
     overrides = ["++model.fill_hole_area=0"]
-    ours = build_streaming_video_predictor(
-        DEMO_CONFIG, checkpoint, device="cpu", hydra_overrides_extra=overrides
-    )
+    ours = [
+        build_streaming_video_predictor(
+            DEMO_CONFIG, checkpoint, device="cpu", hydra_overrides_extra=overrides, exact=exact
+        )
+        for exact in (True, False)
+    ]
     reference = build_from_config(
         DEMO_CONFIG, torch.device("cpu"), "eval", [*POSTPROCESSING, *overrides]
     )
-    reference.load_state_dict(ours.state_dict())
-    return reference, ours
+    reference.load_state_dict(ours[0].state_dict())
+    return Models(reference, *ours)

@@ -44,7 +44,7 @@ def size_of(state: Any) -> tuple[int, int, int]:
     return entries, len(found), sum(t.untyped_storage().nbytes() for t in found.values())
 
 
-@pytest.mark.parametrize(("reverse", "lengths"), [(False, (60, 600)), (True, (60, 150))])
+@pytest.mark.parametrize(("reverse", "lengths"), [(False, (60, 300)), (True, (60, 120))])
 def test_state_does_not_grow_with_the_video(
     small_streaming: Any, endless_clip: Any, reverse: bool, lengths: tuple[int, int]
 ) -> None:

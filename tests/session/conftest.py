@@ -78,3 +78,15 @@ def predictor() -> StreamingVideoPredictor:
     with torch.no_grad():  # else the object score hides every mask
         model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(5.0)
     return model
+
+
+@pytest.fixture(scope="session")
+def small_predictor() -> StreamingVideoPredictor:
+    """The same at 64 px, for tests that need many frames."""
+    torch.manual_seed(1)
+    config = shipped("configs") / "sam2" / "demo.yaml"
+    small = ["++model.image_size=64", "++model.memory_attention.num_layers=1"]
+    model = build_streaming_video_predictor(config, device="cpu", hydra_overrides_extra=small)
+    with torch.no_grad():
+        model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(5.0)
+    return model

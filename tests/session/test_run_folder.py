@@ -51,6 +51,22 @@ def test_frames_read_back_as_they_were_written(write, result, run_info, prompts)
     assert chunks == ["000000.jsonl", "000064.jsonl", "000128.jsonl"]
 
 
+def test_verdicts_and_appearances_read_back(tmp_path, run_info, result, prompts):
+    made = result(0)
+    marked = tuple(
+        replace(mask, verdict=verdict, appearance=appearance)
+        for mask, verdict, appearance in zip(
+            made.objects, ("doubtful", "visible"), (0.25, None), strict=True
+        )
+    )
+    with RunWriter(tmp_path / "run", run_info(), prompts) as writer:
+        writer.write(replace(made, objects=marked))
+    (frame,) = RunFolder(tmp_path / "run").frames()
+    first, second = frame.objects
+    assert (first.state, first.appearance) == ("doubtful", 0.25)
+    assert (second.state, second.appearance) == ("visible", None)
+
+
 def test_any_order_will_do(write, result):
     forward_then_back = [*range(70, 140), *range(69, -1, -1)]
     run = write(forward_then_back)

@@ -89,7 +89,7 @@ def test_outputs_are_made_from_the_run(whole_run):
     folder = whole_run.path
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
         *("annotated.mp4", "masklets", "masks", "overview.png"),
-        *("prompts.json", "run.json", "scores.csv"),
+        *("prompts.json", "run.json", "scores.csv", "snapshots"),
     ]
     for frame in whole_run.frames():
         pairs = [(mask.object_id, mask.mask_hw) for mask in frame.objects]

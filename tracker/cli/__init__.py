@@ -29,7 +29,14 @@ DONE, UNEXPECTED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 # Imported when they are called, so that `--help` answers at once.
 COMMANDS = {
     "run": "tracker.cli.run:run",
-    "eval": "tracker.cli.eval:evaluate",
+    "resume": "tracker.cli.resume:resume",
+    "refine": "tracker.cli.refine:refine",
+    "export": "tracker.cli.export:export",
+    "import": "tracker.cli.import_run:import_command",
+    "review": "tracker.cli.review:review",
+    "eval": "tracker.cli.eval:evaluate_command",
+    "segment": "tracker.cli.segment:segment",
+    "label": "tracker.cli.label:label",
     "memory": "tracker.cli.memory:memory",
     "models": "tracker.cli.models:models",
     "doctor": "tracker.cli.doctor:doctor",

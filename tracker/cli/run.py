@@ -12,6 +12,7 @@ import click
 from tracker.cli.progress import ProgressBar
 from tracker.cli.prompt_options import parse_prompts, prompt_options
 from tracker.cli.summary import print_summary
+from tracker.errors import SettingsError
 from tracker.session.prompts_file import read_prompts
 from tracker.settings import CHOICES, DEFAULTS, TrackSettings, option
 
@@ -48,6 +49,10 @@ def _setting(name: str, text: str, metavar: str = "NAME") -> Callable[[Command],
 @_setting("search_frames", "Look for objects in the first N frames. [default: all]", "N")
 @_setting("fallback", "When nothing matches, prompt the middle of the first frame.")
 @_setting("remember", "Add the first accepted mask to the memory.")
+@_setting("redetect", "Look for lost objects again. [default: auto with --auto-prompt]")
+@_setting("redetect_after", "Look when an object was lost or doubtful on N frames.", "N")
+@_setting("redetect_every", "Look on every Nth frame while it is lost.", "N")
+@_setting("appearance_every", "Compare objects with what was prompted every N frames.", "N")
 @_setting("model", "A SAM2 model, see `track models list`; auto: the best installed.")
 @_setting("features", "A feature model; auto: the memory's own.")
 @_setting("device", "auto, cpu, cuda, cuda:N or mps.")
@@ -58,11 +63,19 @@ def _setting(name: str, text: str, metavar: str = "NAME") -> Callable[[Command],
 @_setting("end", "Frame to stop before. [default: the end]", "N")
 @_setting("stride", "Process every Nth frame.", "N")
 @_setting("direction", "Where masks are carried from the prompts.")
+@_setting("exact", "One object at a time by SAM2's own code, for its bits.")
+@_setting("precision", "The model's float type; auto: bfloat16 where it pays.")
+@_setting("compile", "Compile the model; pays for long videos on a GPU.")
+@_setting("batch_frames", "Frames that the image encoder takes at once.", "N")
+@_setting("memory_policy", "Which past frames the model reads.")
 @_setting("seed", "For everything that draws random numbers.", "N")
 @click.option(
     "--output", type=_PATH, metavar="DIR", help="The run folder. [default: runs/<name of VIDEO>]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace the run that is in the run folder.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run that is there, if it was interrupted."
+)
 @click.option("--no-video", is_flag=True, help="Write masks and scores, but no pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
 def run(
@@ -73,6 +86,7 @@ def run(
     files: tuple[str, ...],
     output: Path | None,
     overwrite: bool,
+    resume: bool,
     no_video: bool,
     preset: str | None,
     as_json: bool,
@@ -88,11 +102,17 @@ def run(
     prompts = parse_prompts(points, boxes, masks)
     for file in files:
         prompts += read_prompts(file)
+    if resume and overwrite:
+        raise SettingsError("give --resume or --overwrite, not both")
+    from tracker.session.resuming import track_or_resume
     from tracker.session.summary import summarise
     from tracker.session.tracking import track
 
     with ProgressBar() as progress:
-        done = track(video, settings, prompts, output, overwrite=overwrite, progress=progress)
+        if resume:
+            done = track_or_resume(video, settings, prompts, output, progress=progress)
+        else:
+            done = track(video, settings, prompts, output, overwrite=overwrite, progress=progress)
     summary = summarise(done)
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=2))

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tracker.session.drift import Episode
 from tracker.session.summary import ObjectSummary, RunSummary
 
 
@@ -19,7 +20,7 @@ def print_summary(summary: RunSummary) -> None:
     console.print(table)
     console.print()
     for name, text in _facts(summary):
-        console.print(Text(f"{name:<10}", style="bold"), Text(text), sep="")
+        console.print(Text(f"{name:<16}", style="bold"), Text(text), sep="")
 
 
 def _cells(entry: ObjectSummary, frames: int) -> tuple[str, ...]:
@@ -43,6 +44,23 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
         ("models", models + speed),
         *((name, path) for name, path in summary.outputs.items()),
     ]
+    if summary.episodes:
+        facts.append(("look at", _doubts(summary)))
     if summary.problems:
         facts.append(("damaged", f"{len(summary.problems)} places, first {summary.problems[0]}"))
     return facts
+
+
+def _doubts(summary: RunSummary) -> str:
+    count = f"{summary.episodes} episode{'s' * (summary.episodes != 1)}"
+    worst = ", ".join(name_episode(episode) for episode in summary.worst)
+    more = ", …" if summary.episodes > len(summary.worst) else ""
+    return f"{count}: {worst}{more}; see them: track review {summary.run}"
+
+
+def name_episode(episode: Episode) -> str:
+    """`object 1 lost on frames 40-62`."""
+    frames = f"frame {episode.first}"
+    if episode.last != episode.first:
+        frames = f"frames {episode.first}-{episode.last}"
+    return f"object {episode.object_id} {episode.state} on {frames}"

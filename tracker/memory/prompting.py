@@ -20,8 +20,13 @@ from tracker.memory.abstention import abstention_threshold
 from tracker.memory.candidates import Candidate, answer
 from tracker.memory.comparison import Comparison, compare
 from tracker.memory.proposals import Kind, propose
-from tracker.memory.retrieval import MATCH_DISTANCE, PatchMatches, inside_cells, search
-from tracker.memory.store import ReferenceMemory
+from tracker.memory.retrieval import (
+    MATCH_DISTANCE,
+    PatchMatches,
+    References,
+    inside_cells,
+    search,
+)
 from tracker.models.dinov2 import FeatureExtractor
 from tracker.models.sam2 import ImagePrompter
 from tracker.settings import PromptKind
@@ -93,7 +98,7 @@ class Decision:
 
 def find_prompts(
     image_hwc: NDArray[np.uint8],
-    memory: ReferenceMemory,
+    memory: References,
     extractor: FeatureExtractor,
     prompter: ImagePrompter,
     *,
@@ -103,12 +108,14 @@ def find_prompts(
     max_per_label: int = 1,
     threshold: float | None = None,
     seed: int = 0,
+    features: ImageFeatures | None = None,
+    taken: Collection[BoolMask] = (),
 ) -> list[Decision]:
     """Find the remembered objects in an image.
 
     Args:
         image_hwc: RGB uint8.
-        memory: opened with `extractor`.
+        memory: a reference memory opened with `extractor`, or anything that offers the same.
         extractor: the feature model.
         prompter: SAM2's image decoder; it is given the image only when something is worth trying.
         frame: the image's frame index, for the prompts.
@@ -118,6 +125,8 @@ def find_prompts(
         threshold: the score to accept from; None for the calibrated one of the feature model.
             With 0 everything is tried and accepted, to see the scores.
         seed: of the clustering; the same seed gives the same decisions.
+        features: of the image, if they are known already.
+        taken: masks of objects that are not meant, bool at the image's resolution.
 
     Returns:
         By label: the accepted decisions, best first, or one that was not accepted. Prompts have
@@ -130,9 +139,10 @@ def find_prompts(
         threshold = abstention_threshold(extractor.name)
     wanted = [label for label in memory.labels() if labels is None or label in labels]
     prompter.set_image(image_hwc)
-    image = _Image(image_hwc.shape[:2], extractor.extract(image_hwc), prompter)
+    image = _Image(image_hwc.shape[:2], features or extractor.extract(image_hwc), prompter)
     rules = _Rules(frame, _KINDS[prompt_kind], threshold, seed)
-    scene = _Scene(image, rules, {label: _references(label, memory, image) for label in wanted})
+    references = {label: _references(label, memory, image) for label in wanted}
+    scene = _Scene(image, rules, references, taken)
     return _numbered(scene.assign(max_per_label))
 
 
@@ -160,7 +170,7 @@ class _Reference:
     mask_hw: BoolMask
 
 
-def _references(label: str, memory: ReferenceMemory, image: _Image) -> list[_Reference]:
+def _references(label: str, memory: References, image: _Image) -> list[_Reference]:
     """The references of a label that look most like the image."""
     matches = search(memory, image.features, SEARCHED, [label])[:TRIED]
     return [_Reference(m, *memory.features_and_mask(m.reference_id)) for m in matches]
@@ -169,10 +179,23 @@ def _references(label: str, memory: ReferenceMemory, image: _Image) -> list[_Ref
 class _Scene:
     """Gives the objects in an image to the labels: the best score first, each object once."""
 
-    def __init__(self, image: _Image, rules: _Rules, labels: dict[str, list[_Reference]]) -> None:
+    def __init__(
+        self,
+        image: _Image,
+        rules: _Rules,
+        labels: dict[str, list[_Reference]],
+        taken: Collection[BoolMask],
+    ) -> None:
         self._image, self._rules, self._labels = image, rules, labels
         self._accepted: list[Decision] = []
+        self._taken: list[BoolMask] = []
         self._free_hw = np.ones(image.features.grid_hw, np.bool_)
+        for mask_hw in taken:
+            self._take(mask_hw)
+
+    def _take(self, mask_hw: BoolMask) -> None:
+        self._taken.append(mask_hw)
+        self._free_hw &= ~_covered(mask_hw, self._free_hw.shape)
 
     def assign(self, most: int) -> list[Decision]:
         """Decide on every label, at most `most` objects for each; sorted by label."""
@@ -186,7 +209,7 @@ class _Scene:
                 refused += [] if mine else [decision]
                 continue
             self._accepted.append(decision)
-            self._free_hw &= ~_covered(decision.mask_hw, self._free_hw.shape)
+            self._take(decision.mask_hw)
             again = [name for name, d in waiting.items() if self._is_taken(d.mask_hw)]
             again += [label] if mine + 1 < most else []
             waiting |= {name: self._decide(name) for name in again}
@@ -235,7 +258,7 @@ class _Scene:
         ]
 
     def _is_taken(self, mask_hw: BoolMask) -> bool:
-        return any(iou(mask_hw, d.mask_hw) > SAME_OBJECT_IOU for d in self._accepted)
+        return any(iou(mask_hw, taken_hw) > SAME_OBJECT_IOU for taken_hw in self._taken)
 
 
 def presence(best: Candidate, match: Match) -> float:

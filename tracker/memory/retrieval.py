@@ -15,19 +15,33 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.masks import BoolMask
-from tracker.memory.store import ReferenceMemory
+from tracker.memory.store import GlobalFeatures
 from tracker.models.nearest import nearest
 from tracker.types import ImageFeatures, Match
 
 MATCH_DISTANCE = 0.8  # below it two patches count as the same thing
 FOREGROUND_WEIGHT, BACKGROUND_WEIGHT = 0.7, 0.3
 INSIDE_COVERAGE = 0.5  # a patch belongs to the object when at least half of it is mask
+
+
+class References(Protocol):
+    """What is asked of a reference memory when an image is searched."""
+
+    def labels(self) -> tuple[str, ...]:
+        """The labels in use, sorted."""
+
+    def global_features(self, labels: Collection[str] | None = None) -> GlobalFeatures:
+        """The image-level features of all references, or of those with one of `labels`."""
+
+    def features_and_mask(self, reference_id: str) -> tuple[ImageFeatures, BoolMask]:
+        """The features of a reference's image, and its object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +135,7 @@ def match_patches(
 
 
 def search(
-    memory: ReferenceMemory,
+    memory: References,
     features: ImageFeatures,
     k: int = 5,
     labels: Collection[str] | None = None,

@@ -6,6 +6,7 @@ sam2/modeling/sam2_base.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,12 +19,17 @@ from tracker.models.bounded_state import (
     Reach,
     TrackedFrames,
     forget,
+    nearest_prompted,
+    passed_prompts,
     prompted_frames,
     readable,
 )
 
 State = dict[str, Any]
 """SAM2's `inference_state`."""
+
+Tracked = tuple[torch.Tensor, Output]
+"""One object on one frame: mask logits (1, 1, h, w) at the decoder's resolution, and its output."""
 
 
 class BoundedPredictor(SAM2VideoPredictor):
@@ -35,34 +41,68 @@ class BoundedPredictor(SAM2VideoPredictor):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._reach = Reach.of(self)
+        self._max_cond_frames: int | None = None
 
-    def _track_object(
-        self, state: State, obj_idx: int, frame_idx: int, reverse: bool
-    ) -> tuple[torch.Tensor, Output]:
-        """One object on one frame, as VP:585-614; then forget what no later frame reads."""
-        outputs = state["output_dict_per_obj"][obj_idx]
-        out = outputs["cond_frame_outputs"].get(frame_idx)
-        if out is not None:
-            pred_masks = out["pred_masks"].to(state["device"])
-            if self.clear_non_cond_mem_around_input:
-                self._clear_obj_non_cond_mem_around_input(state, frame_idx, obj_idx)
-        else:
-            out, pred_masks = self._run_single_frame_inference(
-                inference_state=state,
-                output_dict=outputs,
-                frame_idx=frame_idx,
-                batch_size=1,
-                is_init_cond_frame=False,
-                point_inputs=None,
-                mask_inputs=None,
-                reverse=reverse,
-                run_mem_encoder=True,
-            )
-            outputs["non_cond_frame_outputs"][frame_idx] = out
-        state["frames_tracked_per_obj"][obj_idx][frame_idx] = {"reverse": reverse}
-        prompted = prompted_frames(state["output_dict_per_obj"].values())
-        forget(outputs, prompted | {frame_idx}, self._reach)
-        return pred_masks, out
+    def _track_objects(self, state: State, frame_idx: int, reverse: bool) -> list[Tracked]:
+        """Every object on one frame, in their order, as VP:585-614; then forget what is not read.
+
+        Raises:
+            EndOfVideo: when the source has no such frame.
+        """
+        results = [
+            self._on_prompted_frame(state, obj_idx, frame_idx)
+            or self._track_together(state, [obj_idx], outputs, frame_idx, reverse)[0]
+            for obj_idx, outputs in sorted(state["output_dict_per_obj"].items())
+        ]
+        self._remember_only_what_is_read(state, frame_idx, reverse)
+        return results
+
+    def _on_prompted_frame(self, state: State, obj_idx: int, frame_idx: int) -> Tracked | None:
+        """What the prompt gave, if the object has one on this frame."""
+        out = state["output_dict_per_obj"][obj_idx]["cond_frame_outputs"].get(frame_idx)
+        if out is None:
+            return None
+        if self.clear_non_cond_mem_around_input:
+            self._clear_obj_non_cond_mem_around_input(state, frame_idx, obj_idx)
+        return out["pred_masks"].to(state["device"]), out
+
+    def _track_together(
+        self, state: State, obj_indices: Sequence[int], past: Any, frame_idx: int, reverse: bool
+    ) -> list[Tracked]:
+        """Objects that are not prompted on this frame, in one pass; their outputs are stored.
+
+        Args:
+            past: what `_prepare_memory_conditioned_features` gets as `output_dict`.
+        """
+        out, pred_masks = self._run_single_frame_inference(
+            inference_state=state,
+            output_dict=past,
+            frame_idx=frame_idx,
+            batch_size=1,
+            is_init_cond_frame=False,
+            point_inputs=None,
+            mask_inputs=None,
+            reverse=reverse,
+            run_mem_encoder=True,
+        )
+        outs = [out] if len(obj_indices) == 1 else split_objects(out, len(obj_indices))
+        for obj_idx, one in zip(obj_indices, outs, strict=True):
+            outputs = state["output_dict_per_obj"][obj_idx]
+            outputs["non_cond_frame_outputs"][frame_idx] = one
+        return list(zip(pred_masks.split(1), outs, strict=True))
+
+    def _remember_only_what_is_read(self, state: State, frame_idx: int, reverse: bool) -> None:
+        outputs_of_objects = state["output_dict_per_obj"]
+        for obj_idx, outputs in outputs_of_objects.items():
+            state["frames_tracked_per_obj"][obj_idx][frame_idx] = {"reverse": reverse}
+            for t in passed_prompts(outputs, frame_idx, reverse, self._max_cond_frames):
+                del outputs["cond_frame_outputs"][t]
+                state["point_inputs_per_obj"][obj_idx].pop(t, None)
+                state["mask_inputs_per_obj"][obj_idx].pop(t, None)
+        prompted = sorted(prompted_frames(outputs_of_objects.values()))
+        anchors = {*nearest_prompted(prompted, frame_idx, self._max_cond_frames), frame_idx}
+        for outputs in outputs_of_objects.values():
+            forget(outputs, anchors, self._reach)
 
     def _obj_id_to_idx(self, inference_state: State, obj_id: Any) -> int:
         """As VP:118, with room for any number of tracked frames."""
@@ -121,7 +161,7 @@ class BoundedPredictor(SAM2VideoPredictor):
             "pred_masks": pred_masks.to(storage),
             "obj_ptr": out["obj_ptr"],
             "object_score_logits": out["object_score_logits"],
-            "predicted_iou": out["predicted_iou"],
+            "predicted_iou": out["predicted_iou"].float(),
         }
         return compact, pred_masks
 
@@ -164,6 +204,19 @@ class BoundedPredictor(SAM2VideoPredictor):
         }
         state = {**inference_state, "output_dict_per_obj": shown}
         return super()._consolidate_temp_output_across_obj(state, frame_idx, *args, **kwargs)
+
+
+def split_objects(out: Output, count: int) -> list[Output]:
+    """The outputs of objects that were tracked together, each with memory of its own."""
+    own = ("maskmem_features", "pred_masks", "obj_ptr", "object_score_logits", "predicted_iou")
+    positions = out["maskmem_pos_enc"]
+    return [
+        {
+            **{key: out[key][i : i + 1].clone() for key in own},
+            "maskmem_pos_enc": [table[:1] for table in positions],
+        }
+        for i in range(count)
+    ]
 
 
 def fill_holes(logits_b1hw: torch.Tensor, max_area_px: int) -> torch.Tensor:

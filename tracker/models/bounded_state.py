@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,10 @@ Outputs = dict[str, dict[int, Output]]
 """One object's outputs by frame, prompted and propagated frames apart: SAM2's `output_dict`."""
 
 _MEMORY = ("maskmem_features", "maskmem_pos_enc")
-_SHOWN = ("pred_masks", "object_score_logits", "predicted_iou")
+_SHOWN = ("pred_masks", "predicted_iou")
+
+KEPT = "kept_by_policy"
+"""Key of an output that stays, memory and all, until a memory policy takes the mark away."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +46,47 @@ def prompted_frames(outputs_of_objects: Iterable[Outputs]) -> set[int]:
     return {frame for outputs in outputs_of_objects for frame in outputs["cond_frame_outputs"]}
 
 
+def nearest_prompted(frames: Collection[int], frame: int, at_most: int | None) -> list[int]:
+    """Of prompted frames, oldest prompt first: the first, the newest, and those nearest to `frame`.
+
+    All of them, in the same order, unless there are more than `at_most`.
+    """
+    if at_most is None or len(frames) <= at_most:
+        return list(frames)
+    *_, newest = frames
+    kept = {min(frames), newest}
+    for t in sorted(frames, key=lambda t: (abs(t - frame), t)):
+        if len(kept) == at_most:
+            break
+        kept.add(t)
+    return [t for t in frames if t in kept]
+
+
+def passed_prompts(outputs: Outputs, frame: int, reverse: bool, at_most: int | None) -> list[int]:
+    """The prompted frames that lie behind `frame` and are no longer read there.
+
+    Those ahead stay however many they are: their masks have yet to be shown.
+    """
+    prompted = outputs["cond_frame_outputs"]
+    kept = nearest_prompted(prompted, frame, at_most)
+    return [t for t in prompted if t not in kept and (t > frame if reverse else t < frame)]
+
+
 def forget(outputs: Outputs, anchors: Iterable[int], reach: Reach) -> None:
     """Drop from one object's `outputs` what no later frame reads.
 
     Conditioning outputs stay whole. The output of a propagated frame (non-conditioning) stays while
     it is within reach of an anchor, a frame that tracking may go on from: the newest frame, and
     every prompted frame, from where a later pass may run either way. Farther from all anchors than
-    `reach.memory` it keeps only its pointer. What is shown, or fed back at a correction, is kept on
-    the anchors themselves.
+    `reach.memory` it keeps only its pointer and object score, unless it is marked `KEPT`. What is
+    shown, or fed back at a correction, is kept on the anchors themselves.
     """
     ascending = sorted(anchors)
     propagated = outputs["non_cond_frame_outputs"]
     for frame in list(propagated):
         distance = _distance(frame, ascending)
+        if propagated[frame].get(KEPT):
+            distance = min(distance, reach.memory)
         if distance > max(reach.memory, reach.pointer):
             del propagated[frame]
             continue

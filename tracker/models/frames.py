@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -73,14 +75,75 @@ class VideoFileFrames:
         return self._reader.read(index).image_hwc
 
 
-def open_frames(source: str | PathLike[str] | FrameSource) -> FrameSource:
-    """`source` itself when it is a FrameSource, else the frames of the file or folder it names."""
+class IteratorFrames:
+    """Frames that come one after the other, from a camera or a generator, as a `FrameSource`.
+
+    A frame is taken from the iterator when it is first asked for, never earlier; the newest are
+    kept, so that a prompt can be given on one that has just been tracked.
+    """
+
+    def __init__(self, images: Iterator[NDArray[np.uint8]]) -> None:
+        from tracker.video.ring import ring_capacity  # not for those who bring indexed frames
+
+        self._images = images
+        self._newest: deque[NDArray[np.uint8]] = deque(maxlen=1)
+        self._count = 0
+        first = self._take()
+        if first is None:
+            raise VideoError("the video has no frames")
+        self.height, self.width = first.shape[:2]
+        self._newest = deque([first], maxlen=ring_capacity(self.width, self.height))
+
+    def __len__(self) -> int:
+        return UNKNOWN_LENGTH
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        while index >= self._count:
+            image_hwc = self._take()
+            if image_hwc is None:
+                raise IndexError(f"there are {self._count} frames, so no frame {index}")
+            if image_hwc.shape[:2] != (self.height, self.width):
+                raise VideoError(f"frame {self._count - 1} has another size than those before")
+            self._newest.append(image_hwc)
+        back = self._count - index
+        if back > len(self._newest):
+            raise VideoError(
+                f"frame {index} is gone: of frames that come one by one the newest "
+                f"{len(self._newest)} are kept"
+            )
+        return self._newest[-back]
+
+    def _take(self) -> NDArray[np.uint8] | None:
+        image_hwc = next(self._images, None)
+        if image_hwc is None:
+            return None
+        image_hwc = np.array(image_hwc)  # a camera may use its buffer again
+        if image_hwc.ndim != 3 or image_hwc.shape[2] != 3 or image_hwc.dtype != np.uint8:
+            raise VideoError(
+                f"frame {self._count} must be RGB uint8 of shape (height, width, 3), "
+                f"not {image_hwc.dtype} of shape {image_hwc.shape}"
+            )
+        self._count += 1
+        return image_hwc
+
+
+def open_frames(
+    source: str | PathLike[str] | FrameSource | Iterable[NDArray[np.uint8]],
+) -> FrameSource:
+    """`source` as a FrameSource: a path, an indexed video, or frames that come one by one.
+
+    Raises:
+        VideoError: for anything else, or a video that cannot be opened or has no frames.
+    """
     if isinstance(source, str | PathLike):
         return VideoFileFrames(source)
     if isinstance(source, FrameSource):
         return source
+    if isinstance(source, Iterable) and not isinstance(source, bytes):
+        return IteratorFrames(iter(source))
     raise VideoError(
-        f"expected a path or a FrameSource (height, width, len, [index]), got {type(source)}"
+        "expected a path, a FrameSource (height, width, len, [index]) or an iterator of frames, "
+        f"got {type(source)}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ COARSEST_STRIDE_PX = 32
 
 
 def load_video_predictor(
-    name: str = "auto", device: str = "auto", image_size: int | None = None
+    name: str = "auto", device: str = "auto", image_size: int | None = None, **switches: Any
 ) -> StreamingVideoPredictor:
     """The installed SAM2 model called `name`, ready to track.
 
@@ -31,16 +32,17 @@ def load_video_predictor(
         device: as `tracker.models.device.pick_device`.
         image_size: side in pixels of the square that frames are resized to, a multiple of 32; None
             for what the model was trained at. Smaller is faster and coarser.
+        switches: how it computes, see `tracker.models.engine_options.EngineOptions`.
 
     Raises:
-        SettingsError: for a device or an image size that cannot be used.
+        SettingsError: for a device, an image size or a switch that cannot be used.
         ModelError: for a model that is unknown, not installed or damaged.
     """
     overrides = [] if image_size is None else [f"++model.image_size={_checked(image_size)}"]
     chosen_device = pick_device(device)
     files = resolve(name, "sam2")
     return build_streaming_video_predictor(
-        files.config, files.path, chosen_device, hydra_overrides_extra=overrides
+        files.config, files.path, chosen_device, hydra_overrides_extra=overrides, **switches
     )
 
 
@@ -72,6 +74,11 @@ class ImagePrompter:
         side = predictor.sam_image_embedding_size
         self._predictor._bb_feat_sizes = [(side * k, side * k) for k in (4, 2, 1)]
         self._size_wh: tuple[int, int] | None = None
+
+    @property
+    def image_predictor(self) -> SAM2ImagePredictor:
+        """The wrapped predictor, for what of sam2 builds upon it."""
+        return self._predictor
 
     @torch.inference_mode()
     def set_image(self, image_hwc: NDArray[np.uint8]) -> None:

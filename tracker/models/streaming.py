@@ -9,22 +9,27 @@ kept, and where the two differ on purpose.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
 
 from tracker.errors import ModelError, PromptError, SettingsError, VideoError
-from tracker.models.bounded_predictor import BoundedPredictor, State
+from tracker.models.bounded_predictor import State
 from tracker.models.bounded_state import Output
 from tracker.models.building import build_from_config, load_weights
 from tracker.models.device import pick_device
+from tracker.models.engine_options import MAX_COND_FRAMES, EngineOptions
 from tracker.models.frames import EndOfVideo, FrameSource, FrameTensors, open_frames
+from tracker.models.grouped_predictor import GroupedPredictor
 from tracker.models.prompt_checks import check_frame_index, check_mask, check_points_and_box
 from tracker.models.registry import resolve
+from tracker.settings import Precision
 from tracker.types import ObjectMask
 
 VideoMasks = tuple[int, list[Any], torch.Tensor]
@@ -51,6 +56,13 @@ def build_streaming_video_predictor(
     mode: str = "eval",
     hydra_overrides_extra: Sequence[str] = (),
     apply_postprocessing: bool = True,
+    *,
+    exact: bool = False,
+    precision: Precision = "auto",
+    compile: bool = False,
+    batch_frames: int = 1,
+    memory_policy: str = "sam2",
+    max_cond_frames: int | None = MAX_COND_FRAMES,
     **kwargs: Any,
 ) -> StreamingVideoPredictor:
     """As `sam2.build_sam.build_sam2_video_predictor`, which it calls, for the streaming predictor.
@@ -66,14 +78,18 @@ def build_streaming_video_predictor(
         hydra_overrides_extra: Hydra overrides. They win over all that is set here.
         apply_postprocessing: SAM2's own set of overrides, which fills holes up to 8 low-resolution
             pixels and falls back to one of three masks when the single one is unstable.
+        exact, precision, compile, batch_frames, memory_policy, max_cond_frames: see
+            `tracker.models.engine_options.EngineOptions`.
 
     Raises:
         ModelError: for a config that cannot be found or built, or weights that cannot be read or do
             not fit it; the message names what was expected and what was found.
-        SettingsError: for a device that is not here, or `vos_optimized=True`.
+        SettingsError: for a device that is not here, a switch that is not known or contradicts
+            another, or `vos_optimized=True` (`compile=True` takes its place).
     """
     if kwargs.get("vos_optimized"):
-        raise SettingsError("the streaming predictor has no vos_optimized variant; leave it out")
+        raise SettingsError("the streaming predictor has no vos_optimized; give compile=True")
+    options = EngineOptions(exact, precision, compile, batch_frames, memory_policy, max_cond_frames)
     if device == "cuda" and not torch.cuda.is_available():
         device = "auto"
         _log.info("no CUDA device here; running on %s", pick_device(device))
@@ -82,10 +98,11 @@ def build_streaming_video_predictor(
     predictor = build_from_config(config_file, pick_device(device), mode, overrides, **kwargs)
     if ckpt_path is not None:
         load_weights(predictor, Path(ckpt_path), str(config_file))
+    predictor.configure(options)
     return predictor
 
 
-class StreamingVideoPredictor(BoundedPredictor):
+class StreamingVideoPredictor(GroupedPredictor):
     """`SAM2VideoPredictor` for videos of any length.
 
     Same methods, same masks. Corrections of frames that were tracked before are lasting:
@@ -113,7 +130,7 @@ class StreamingVideoPredictor(BoundedPredictor):
     @torch.inference_mode()
     def init_state(
         self,
-        video_path: str | PathLike[str] | FrameSource,
+        video_path: str | PathLike[str] | FrameSource | Iterable[NDArray[np.uint8]],
         offload_video_to_cpu: bool = False,
         offload_state_to_cpu: bool = False,
         async_loading_frames: bool = False,
@@ -121,7 +138,8 @@ class StreamingVideoPredictor(BoundedPredictor):
         """A new inference state over a video, of which the first frame alone is read.
 
         Args:
-            video_path: a video file, a folder of images, or a FrameSource.
+            video_path: a video file, a folder of images, a FrameSource, or RGB uint8 frames that
+                come one by one, from a camera say; of these the newest alone are kept.
             offload_video_to_cpu: normalise frames on the CPU instead of the model's device.
             offload_state_to_cpu: keep memories on the CPU.
             async_loading_frames: without effect; frames are always read when needed.
@@ -271,12 +289,11 @@ class StreamingVideoPredictor(BoundedPredictor):
         """One pass over the video, as VP:546-630; also yields each object's output."""
         self.propagate_in_video_preflight(state)
         obj_ids = state["obj_ids"]
-        for frame_idx in _processing_order(state, start, max_frames, reverse):
+        order = _processing_order(state, start, max_frames, reverse)
+        for number, frame_idx in enumerate(order):
             try:
-                steps = [
-                    self._track_object(state, obj_idx, frame_idx, reverse)
-                    for obj_idx in range(len(obj_ids))
-                ]
+                self.encode_ahead(state, order[number:])
+                steps = self._track_objects(state, frame_idx, reverse)
             except EndOfVideo:
                 return
             pred_masks = torch.cat([masks for masks, _ in steps])

@@ -57,6 +57,17 @@ def memory_folder(session: TrackSession) -> Path:
     return Path(named).expanduser() if named else locations.user_memory()
 
 
+def open_memory(session: TrackSession) -> ReferenceMemory | None:
+    """That reference memory with its feature model; None when there is nothing in it.
+
+    Raises:
+        ReferenceMemoryError: when it cannot be used.
+        ModelError: when the feature model cannot be loaded.
+    """
+    folder = memory_folder(session)
+    return _open(folder, session.settings)[0] if _has_references(folder, ()) else None
+
+
 def ask_memory(session: TrackSession) -> AutoPrompts:
     """Find prompts for a session, which stays as it is.
 

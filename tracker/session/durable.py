@@ -6,18 +6,27 @@ import fcntl
 import json
 import os
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from tracker.errors import RunError
 
 
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file as a whole."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """The content of a JSON file."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:
+    """Replace a UTF-8 file as a whole; see `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file as a whole: a temporary name, synced and renamed.
 
     Raises:
@@ -26,15 +35,23 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder unless it is there. Raises RunError when it cannot be made."""
+    try:
+        path.mkdir(exist_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -60,6 +77,12 @@ class Lock:
     def release(self) -> None:
         self._file.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
 
 def check_not_locked(path: Path) -> None:
     """Raise RunError when another process holds the lock on this file."""
@@ -80,8 +103,8 @@ def _open_locked(path: Path) -> TextIO:
     return file
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

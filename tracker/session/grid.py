@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from tracker.errors import PromptError, SettingsError
 from tracker.models.frames import UNKNOWN_LENGTH
+from tracker.settings import TrackSettings
 from tracker.types import Frame, Prompt
 from tracker.video import VideoReader
 
@@ -25,6 +27,11 @@ class FrameGrid:
     end: int | None = None
     stride: int = 1
 
+    @classmethod
+    def of(cls, settings: TrackSettings) -> FrameGrid:
+        """The grid that settings ask for."""
+        return cls(settings.start, settings.end, settings.stride)
+
     def frame(self, position: int) -> int:
         """The frame index at a position."""
         return self.start + position * self.stride
@@ -37,6 +44,13 @@ class FrameGrid:
         """How many frames there are, if the video has `frame_count`; None if that is unknown."""
         ends = [end for end in (self.end, frame_count) if end is not None]
         return len(range(self.start, min(ends), self.stride)) if ends else None
+
+    def by_position(self, prompts: Iterable[Prompt]) -> dict[int, dict[int, Prompt]]:
+        """Object id to position to prompt, for prompts that lie on the grid."""
+        places: dict[int, dict[int, Prompt]] = {}
+        for prompt in prompts:
+            places.setdefault(prompt.object_id, {})[self.position(prompt.frame)] = prompt
+        return places
 
     def check(self, prompt: Prompt) -> None:
         """Raise PromptError, with a frame that would do, unless the prompt's frame is processed."""

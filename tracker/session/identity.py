@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import VideoError
+from tracker.errors import RunError, VideoError
 
 _END_BYTES = 1 << 20
 _PACKAGES = ("torch", "sam2", "transformers", "av", "opencv-python", "supervision", "numpy")
@@ -66,6 +66,13 @@ def identify_video(path: str | Path) -> VideoIdentity:
         return VideoIdentity(str(path), sum(sizes), digest.hexdigest())
     except OSError as error:
         raise VideoError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def check_unchanged(was: VideoIdentity, run: Path) -> None:
+    """Raise RunError when another video has taken the place of the one that a run was made from."""
+    now = identify_video(was.path)
+    if (now.bytes, now.sha256_ends) != (was.bytes, was.sha256_ends):
+        raise RunError(f"{was.path} is not the video that {run} was made from: it has changed")
 
 
 def versions() -> dict[str, str]:

@@ -50,6 +50,37 @@ class PromptSet:
             PromptError: when it lies outside the video or the processed frames, names an object
                 that has another name, or contradicts an earlier prompt. Nothing is added then.
         """
+        self._check(prompt)
+        place = (prompt.object_id, prompt.frame)
+        earlier = self._prompts.get(place)
+        self._prompts[place] = prompt if earlier is None else _joined(earlier, prompt)
+
+    def correct(self, prompt: Prompt) -> Prompt:
+        """Add points to the points or box there; a box or a mask takes the place of what is there.
+
+        Returns:
+            The prompt that is there now.
+
+        Raises:
+            PromptError: as `add`.
+        """
+        place = (prompt.object_id, prompt.frame)
+        earlier = self._prompts.get(place)
+        joins = prompt.kind == "points" and earlier is not None and earlier.mask_hw is None
+        if earlier is None or joins:
+            self.add(prompt)
+        else:
+            self._check(prompt)
+            self._prompts[place] = replace(prompt, label=prompt.label or earlier.label)
+        return self._prompts[place]
+
+    def remove(self, object_id: int, frame: int) -> None:
+        """Take a prompt away. Raises PromptError when there is none."""
+        if (object_id, frame) not in self._prompts:
+            raise PromptError(f"object {object_id} has no prompt on frame {frame}")
+        del self._prompts[object_id, frame]
+
+    def _check(self, prompt: Prompt) -> None:
         self._grid.check(prompt)
         prompt.check_inside(self._info)
         name = self.labels.get(prompt.object_id)
@@ -57,9 +88,6 @@ class PromptSet:
             raise PromptError(
                 f"object {prompt.object_id} cannot be both {name!r} and {prompt.label!r}"
             )
-        place = (prompt.object_id, prompt.frame)
-        earlier = self._prompts.get(place)
-        self._prompts[place] = prompt if earlier is None else _joined(earlier, prompt)
 
 
 def _joined(a: Prompt, b: Prompt) -> Prompt:

@@ -3,6 +3,7 @@
     run.json                 tool and model versions, the video's identity, settings, status
     prompts.json             every prompt, in order, with its source
     masklets/000000.jsonl    one file per 64 frames of the video, named by the first of them
+    snapshots/, revisions/   what going on, correcting and undoing need
     annotated.mp4, masks/ …  outputs, made from the above
 
 Each file is written to a temporary name, synced and renamed, so a reader never meets half a file.
@@ -11,8 +12,10 @@ Each file is written to a temporary name, synced and renamed, so a reader never 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,16 @@ from numpy.typing import NDArray
 from tracker.errors import RunError
 from tracker.masks import decode_rle, encode_rle, to_index_mask
 from tracker.output.export.contract import ExportInfo, FrameMasks
+from tracker.session import durable, revisions
 from tracker.session.prompts_file import read_prompts
+from tracker.session.revisions import Revision
 from tracker.session.run_info import RunInfo
 from tracker.types import ObjectMask, Prompt
 
 CHUNK_FRAMES = 64
-RUN, PROMPTS, MASKLETS = "run.json", "prompts.json", "masklets"
+RUN, PROMPTS, MASKLETS, SNAPSHOTS = "run.json", "prompts.json", "masklets", "snapshots"
+LOCK = ".lock"
+REVIEW, TIMELINE, CONTACT = "review.json", "timeline.png", "contact.png"
 
 
 class RunFolder:
@@ -39,6 +46,9 @@ class RunFolder:
             RunError: when the folder is not a run, or its `run.json` cannot be read.
         """
         self.path = Path(path)
+        if revisions.is_half_done(self.path):
+            with contextlib.suppress(RunError), durable.Lock(self.path / LOCK):
+                revisions.finish(self.path)  # another process that holds the lock is at it
         self.info = read_run_info(self.path)
 
     @property
@@ -72,6 +82,11 @@ class RunFolder:
             if line["frame"] == index:
                 return _from_line(path, line)
         raise RunError(f"{self.path} holds no frame {index}")
+
+    @property
+    def revisions(self) -> tuple[Revision, ...]:
+        """What was changed since it was tracked, the first change first."""
+        return revisions.list_revisions(self.path)
 
     def export_info(self) -> ExportInfo:
         """What output formats need to know."""
@@ -136,25 +151,34 @@ def read_chunk(path: Path) -> list[dict[str, Any]]:
 
 def to_line(frame: FrameMasks) -> dict[str, Any]:
     """A frame as a line of a masklet file."""
-    objects = [
-        {
-            "id": mask.object_id,
-            "state": mask.state,
-            "score": round(mask.object_score, 4),
-            "iou": round(mask.predicted_iou, 4),
-            "rle": encode_rle(mask.mask_hw),
-        }
-        for mask in frame.objects
-    ]
+    objects = [to_entry(mask) for mask in frame.objects]
     return {"frame": frame.index, "pts": frame.pts, "objects": objects}
+
+
+def to_entry(mask: ObjectMask) -> dict[str, Any]:
+    """A mask as an entry of a line."""
+    entry: dict[str, Any] = {
+        "id": mask.object_id,
+        "state": mask.state,
+        "score": round(mask.object_score, 4),
+        "iou": round(mask.predicted_iou, 4),
+    }
+    if mask.appearance is not None:
+        entry["appearance"] = round(mask.appearance, 4)
+    return {**entry, "rle": encode_rle(mask.mask_hw)}
 
 
 def _from_line(path: Path, line: dict[str, Any]) -> FrameMasks:
     try:
-        objects = tuple(
-            ObjectMask(entry["id"], decode_rle(entry["rle"]), entry["score"], entry["iou"])
-            for entry in line["objects"]
-        )
+        objects = tuple(from_entry(entry) for entry in line["objects"])
         return FrameMasks(line["frame"], line["pts"], objects)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path}, frame {line['frame']}, is damaged: {error}") from error
+
+
+def from_entry(entry: dict[str, Any]) -> ObjectMask:
+    """Inverse of `to_entry`. Of a state, what follows from the mask alone is no verdict."""
+    mask_hw = decode_rle(entry["rle"])
+    plain = ObjectMask(entry["id"], mask_hw, entry["score"], entry["iou"])
+    verdict = entry["state"] if entry["state"] != plain.state else None
+    return replace(plain, verdict=verdict, appearance=entry.get("appearance"))

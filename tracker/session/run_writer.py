@@ -13,22 +13,26 @@ from typing import Any, Self
 from tracker.errors import RunError
 from tracker.output.export import FORMATS
 from tracker.output.export.contract import FrameMasks, remove
-from tracker.session import durable
+from tracker.session import durable, revisions
 from tracker.session.prompts_file import prompts_text
 from tracker.session.run_folder import (
     CHUNK_FRAMES,
+    CONTACT,
+    LOCK,
     MASKLETS,
     PROMPTS,
+    REVIEW,
     RUN,
+    SNAPSHOTS,
+    TIMELINE,
     chunk_name,
     is_run,
     read_chunk,
+    read_run_info,
     to_line,
 )
 from tracker.session.run_info import RunInfo
 from tracker.types import FrameResult, Prompt
-
-LOCK = ".lock"
 
 
 def check_target(folder: Path, overwrite: bool) -> None:
@@ -49,7 +53,8 @@ def check_target(folder: Path, overwrite: bool) -> None:
         raise RunError(f"{folder} exists and is not a run; name another folder with --output")
     if entries and not overwrite:
         raise RunError(
-            f"{folder} holds a run; --overwrite replaces it, --output names another folder"
+            f"{folder} holds a run; --overwrite replaces it, --resume goes on with it, --output "
+            "names another folder"
         )
 
 
@@ -68,30 +73,67 @@ class RunWriter:
         Raises:
             RunError: as `check_target`, and when the folder cannot be written.
         """
-        self.folder = Path(folder)
+        check_target(Path(folder), overwrite)
+        self._take(Path(folder), info)
+        try:
+            self.restart(prompts)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @classmethod
+    def reopen(cls, folder: str | Path) -> Self:
+        """Take the run that is there; its masks and its status change once `go_on` is called.
+
+        Raises:
+            RunError: when there is none, or another process is at work on it.
+        """
+        writer = cls.__new__(cls)
+        writer._take(Path(folder), read_run_info(Path(folder)))
+        try:
+            revisions.finish(writer.folder)
+            writer.reload()
+        except BaseException:
+            writer._lock.release()
+            raise
+        return writer
+
+    def reload(self) -> None:
+        """Take `run.json` as it is on disk now."""
+        self.info = read_run_info(self.folder)
+
+    def go_on(self) -> None:
+        """The run is under way again."""
+        self._begun = True
+        self.note(status="running", error=None)
+
+    def _take(self, folder: Path, info: RunInfo) -> None:
+        self.folder = folder
         self.info = info
         self._open: dict[str, dict[int, dict[str, Any]]] = {}
         self._current = ""
-        check_target(self.folder, overwrite)
+        self._begun = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = durable.Lock(self.folder / LOCK)
         except OSError as error:
             raise durable.cannot_write(self.folder, error) from error
-        try:
-            self._begin(prompts)
-        except BaseException:
-            self._lock.release()
-            raise
 
-    def _begin(self, prompts: Iterable[Prompt]) -> None:
+    def restart(self, prompts: Iterable[Prompt]) -> None:
+        """Begin the run from its beginning: whatever was made of it so far goes."""
+        self._begun = True
         durable.write_json(self.folder / RUN, self.info.to_json())
+        parts = (MASKLETS, SNAPSHOTS, revisions.REVISIONS, REVIEW, TIMELINE, CONTACT)
         try:
-            for name in (MASKLETS, *(output.file_name for output in FORMATS.values())):
+            for name in (*parts, *(output.file_name for output in FORMATS.values())):
                 remove(self.folder / name)
             (self.folder / MASKLETS).mkdir()
         except OSError as error:
             raise durable.cannot_write(self.folder, error) from error
+        self.write_prompts(prompts)
+
+    def write_prompts(self, prompts: Iterable[Prompt]) -> None:
+        """Replace `prompts.json`."""
         durable.write_text(self.folder / PROMPTS, prompts_text(prompts))
 
     def write(self, result: FrameResult) -> None:
@@ -129,6 +171,8 @@ class RunWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
+            if not self._begun:
+                return
             if error is None:
                 self.flush()
                 self.note(status="complete")

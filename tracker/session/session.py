@@ -10,7 +10,8 @@ Each frame is decoded once: the model and whoever draws on the result share one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -25,9 +26,10 @@ from tracker.session.auto_prompt import AutoPrompts, ask_memory
 from tracker.session.grid import FrameGrid, GridFrames
 from tracker.session.identity import ModelIdentity
 from tracker.session.prompt_set import PromptSet
-from tracker.session.propagation import propagate
+from tracker.session.propagation import Watch, propagate
+from tracker.session.snapshots import Snapshot, Snapshots
 from tracker.settings import TrackSettings
-from tracker.types import Frame, FrameResult, Prompt, VideoInfo
+from tracker.types import Frame, FrameResult, ObjectMask, Prompt, VideoInfo
 from tracker.video import open_video
 
 
@@ -60,7 +62,7 @@ class TrackSession:
             SettingsError: when it ends before `settings.start`.
         """
         self.settings = settings or TrackSettings()
-        self.grid = FrameGrid(self.settings.start, self.settings.end, self.settings.stride)
+        self.grid = FrameGrid.of(self.settings)
         self._video = open_video(video, self.settings.reader)
         self.info: VideoInfo = self._video.info
         self._given_predictor = predictor
@@ -92,6 +94,11 @@ class TrackSession:
         return self.grid.length(self.info.frame_count)
 
     @property
+    def frames(self) -> GridFrames:
+        """The processed frames by position, as the model reads them."""
+        return self._frames
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What could not be decoded so far: one line each."""
         return tuple(
@@ -110,10 +117,14 @@ class TrackSession:
         if self._given_predictor is not None:
             return self._given_predictor
         settings = self.settings
-        predictor = load_video_predictor(settings.model, settings.device, settings.image_size)
-        if settings.max_image_size and predictor.image_size > settings.max_image_size:
+        names = ("exact", "precision", "compile", "batch_frames", "memory_policy")
+        switches = {name: getattr(settings, name) for name in names}
+        size = settings.image_size
+        predictor = load_video_predictor(settings.model, settings.device, size, **switches)
+        size = settings.max_image_size
+        if size and predictor.image_size > size:
             # What a model was trained at shows once it is built; building it again takes a second.
-            return load_video_predictor(settings.model, settings.device, settings.max_image_size)
+            return load_video_predictor(settings.model, settings.device, size, **switches)
         return predictor
 
     @property
@@ -156,12 +167,24 @@ class TrackSession:
         """The frame at a position of the grid. Raises IndexError past its end."""
         return self._frames.frame(position)
 
-    def propagate(self) -> Iterator[FrameResult]:
+    def propagate(
+        self,
+        watch: Watch | None = None,
+        *,
+        snapshots: Snapshots | None = None,
+        start: Snapshot | None = None,
+    ) -> Iterator[FrameResult]:
         """Track every object, and yield its masks frame by frame.
 
         Every processed frame comes; one that no pass reaches, forward those before the first
         prompt, comes without objects. The order is that of the passes, and a frame may come twice,
-        each time with other objects; see `tracker.session.propagation`.
+        with other objects or with new masks; see `tracker.session.propagation`.
+
+        Args:
+            watch: may prompt objects anew on the way; such prompts are among `prompts` when their
+                frame comes for the second time.
+            snapshots: where to keep what a later process needs to go on.
+            start: goes on after this snapshot.
 
         Raises:
             PromptError: when there is no prompt.
@@ -169,15 +192,20 @@ class TrackSession:
         """
         if not self.prompts:
             raise PromptError("nothing to track: give points, a box or a mask for an object first")
-        prompts: dict[int, dict[int, Prompt]] = {}
-        for prompt in self.prompts:
-            position = self.grid.position(prompt.frame)
-            prompts.setdefault(prompt.object_id, {})[position] = prompt
+        prompts = self.grid.by_position(self.prompts)
         places = [position for by_position in prompts.values() for position in by_position]
         direction = self.settings.direction
-        if direction == "forward":
+        if direction == "forward" and start is None:
             yield from self._without_objects(range(min(places)))
-        for position, objects in propagate(self.predictor, self._frames, prompts, direction):
+        for position, objects in propagate(
+            self.predictor,
+            self._frames,
+            prompts,
+            direction,
+            watch=_Recorded(watch, self._prompts, self.grid) if watch else None,
+            snapshots=snapshots,
+            start=start,
+        ):
             yield FrameResult(self.read(position), objects)
         if direction == "backward":
             yield from self._without_objects(count(max(places) + 1))
@@ -204,3 +232,25 @@ class TrackSession:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class _Recorded(Watch):
+    """A watch whose prompts become prompts of the session."""
+
+    watch: Watch
+    prompts: PromptSet
+    grid: FrameGrid
+
+    def after(self, position: int, objects: tuple[ObjectMask, ...]) -> Mapping[int, Prompt]:
+        found = self.watch.after(position, objects)
+        for object_id, prompt in found.items():
+            if (prompt.object_id, prompt.frame) != (object_id, self.grid.frame(position)):
+                raise ValueError(
+                    f"a prompt for object {object_id} at position {position} is marked as one for "
+                    f"object {prompt.object_id} on frame {prompt.frame}"
+                )
+        return {object_id: self.prompts.correct(prompt) for object_id, prompt in found.items()}
+
+    def gap(self, object_id: int, position: int) -> int | None:
+        return self.watch.gap(object_id, position)

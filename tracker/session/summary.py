@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tracker.output.export import FORMATS
+from tracker.session.drift import Episode
+from tracker.session.reviewing import review_stored
 from tracker.session.run_folder import RunFolder
-from tracker.types import Prompt
+from tracker.types import Prompt, confidence
+
+NAMED_EPISODES = 3
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class RunSummary:
         frames: how many are stored.
         seconds: that tracking took; None when it has not ended.
         outputs: format name to path, of those that are there.
+        episodes: how often an object was not to be trusted, as far as the stored scores tell.
+        worst: the first three of these episodes, the worst first.
     """
 
     run: str
@@ -56,6 +62,8 @@ class RunSummary:
     outputs: Mapping[str, str]
     problems: tuple[str, ...]
     notices: tuple[str, ...]
+    episodes: int = 0
+    worst: tuple[Episode, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,13 +71,11 @@ class RunSummary:
 
 def summarise(run: RunFolder) -> RunSummary:
     """Read a run once and sum it up."""
-    confidences: dict[int, list[float]] = {object_id: [] for object_id in run.info.labels}
-    frames = 0
-    for frame in run.frames():
-        frames += 1
-        for mask in frame.objects:
-            if mask.mask_hw.any():
-                confidences[mask.object_id].append(mask.confidence)
+    review = review_stored(run)
+    confidences = {
+        object_id: [confidence(o.object_score, o.predicted_iou) for o in seen if o.area_px]
+        for object_id, seen in review.observations.items()
+    }
     firsts: dict[int, Prompt] = {}
     for prompt in run.prompts:
         firsts.setdefault(prompt.object_id, prompt)
@@ -79,12 +85,14 @@ def summarise(run: RunFolder) -> RunSummary:
         status=info.status,
         video=info.video.path,
         models={kind: model.name for kind, model in info.models.items()},
-        frames=frames,
+        frames=review.frames,
         seconds=info.seconds,
-        objects=tuple(_summarise_object(firsts[i], confidences[i]) for i in sorted(firsts)),
+        objects=tuple(_summarise_object(firsts[i], confidences.get(i, [])) for i in sorted(firsts)),
         outputs=_outputs(run.path),
         problems=info.problems,
         notices=info.notices,
+        episodes=len(review.episodes),
+        worst=review.episodes[:NAMED_EPISODES],
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,15 +13,20 @@ from tracker.session.auto_prompt import AutoPrompts, remember
 from tracker.session.exporting import export_run
 from tracker.session.identity import identify_video, versions
 from tracker.session.progress import Progress
+from tracker.session.propagation import Watch
 from tracker.session.run_folder import RunFolder
 from tracker.session.run_info import RunInfo
 from tracker.session.run_writer import RunWriter, check_target
 from tracker.session.session import TrackSession
+from tracker.session.snapshots import Snapshot, Snapshots
 from tracker.settings import TrackSettings
 from tracker.types import Prompt
 
 ALWAYS = ("png", "csv")
 WITH_VIDEO = ("video", "overview")
+
+WatchMaker = Callable[[TrackSession], Watch | None]
+"""Called once, when the session's prompts are known and its model is loaded."""
 
 
 def track(
@@ -33,6 +38,7 @@ def track(
     overwrite: bool = False,
     predictor: StreamingVideoPredictor | None = None,
     progress: Progress | None = None,
+    watch: WatchMaker | None = None,
 ) -> RunFolder:
     """Track a video into a run folder.
 
@@ -44,6 +50,8 @@ def track(
         output: the run folder; `runs/<name of the video>` by default.
         overwrite: take the place of a run that is there.
         predictor: takes the place of the model that the settings name.
+        watch: makes what looks on while objects are tracked, see `propagation.Watch`; its prompts
+            are added to `prompts.json`.
 
     Raises:
         NoMatchError: when the memory was asked, nothing matches, and there are no other prompts.
@@ -63,8 +71,8 @@ def track(
         found = _prepare(session, progress)
         info = _describe(session, found)
         with RunWriter(folder, info, session.prompts, overwrite) as writer:
-            _write_masks(session, writer, found, progress)
-            _write_outputs(writer, progress)
+            write_masks(session, writer, progress, watch, found)
+            write_outputs(writer, progress)
     return RunFolder(folder)
 
 
@@ -113,27 +121,73 @@ def _describe(session: TrackSession, found: AutoPrompts) -> RunInfo:
     )
 
 
-def _write_masks(
-    session: TrackSession, writer: RunWriter, found: AutoPrompts, progress: Progress
+def write_masks(
+    session: TrackSession,
+    writer: RunWriter,
+    progress: Progress,
+    watch: WatchMaker | None = None,
+    found: AutoPrompts | None = None,
+    start: Snapshot | None = None,
 ) -> None:
+    """Track a session into a run, from a snapshot on if one is given, and note how it went."""
     progress.stage("tracking", session.frame_count)
-    started, notices = time.monotonic(), list(writer.info.notices)
-    for result in session.propagate():
+    notices, prompts = list(writer.info.notices), session.prompts
+    snapshots = Snapshots(writer.folder, writer.flush, start.seconds if start else 0.0)
+    looks_on = watch(session) if watch else _usual_watch(session, writer, found)
+    if looks_on and start:
+        _tell(looks_on, session, writer.folder, start)
+    for result in session.propagate(looks_on, snapshots=snapshots, start=start):
+        if session.prompts != prompts:
+            _tell_new(session.prompts[len(prompts) :], progress)
+            prompts = session.prompts
+            writer.write_prompts(prompts)
+        if looks_on:
+            result = replace(result, objects=looks_on.marked(result.frame, result.objects))
         writer.write(result)
         progress.frame()
-        if session.settings.remember and found.memory:
+        if session.settings.remember and found and found.memory:
             for text in remember(found.memory, found.prompts, result):
                 progress.notice(text)
                 notices.append(text)
     writer.flush()
-    seconds = round(time.monotonic() - started, 3)
-    writer.note(seconds=seconds, problems=session.problems, notices=tuple(notices))
+    writer.note(seconds=snapshots.seconds, problems=session.problems, notices=tuple(notices))
 
 
-def _write_outputs(writer: RunWriter, progress: Progress) -> None:
+def _usual_watch(
+    session: TrackSession, writer: RunWriter, found: AutoPrompts | None
+) -> Watch | None:
+    """The watch that the settings ask for; the run then names its feature model."""
+    if not session.settings.looks_again:
+        return None
+    from tracker.session.look_again import watch_session  # brings the feature model along
+
+    watch = watch_session(session, found.memory if found else None)
+    if watch:
+        writer.note(models={**writer.info.models, "features": watch.features})
+    return watch
+
+
+def _tell_new(prompts: Iterable[Prompt], progress: Progress) -> None:
+    for prompt in prompts:
+        score = "" if prompt.score is None else f", score {prompt.score:.2f}"
+        name = f"object {prompt.object_id}" + (f" ({prompt.label})" if prompt.label else "")
+        progress.notice(f"{name} was lost, and found again on frame {prompt.frame}{score}")
+
+
+def _tell(watch: Watch, session: TrackSession, run: Path, start: Snapshot) -> None:
+    """Show a watch the part of the forward pass that an earlier process has tracked."""
+    if start.walk == 0 and start.position is not None and session.settings.direction != "backward":
+        for frame in RunFolder(run).frames():
+            position = session.grid.position(frame.index)
+            if position <= start.position:
+                watch.saw(position, frame.objects)
+
+
+def write_outputs(writer: RunWriter, progress: Progress) -> None:
+    """Make the outputs of a run whose masks are all there."""
     run = RunFolder(writer.folder)
     formats = ALWAYS + (WITH_VIDEO if run.info.settings.video else ())
     progress.stage("writing", len(run.frame_indices))
-    outputs = export_run(run, formats, on_frame=progress.frame)
+    outputs = export_run(run, formats, overwrite=True, on_frame=progress.frame)
     problems = [f"{made.path.name}: {text}" for made in outputs for text in made.problems]
     writer.note(problems=(*writer.info.problems, *problems))

@@ -1,0 +1,236 @@
+"""The streaming predictor beside SAM2's own: speed and memory, each run in a process of its own.
+
+    python -m benchmarks.engine --quick     the cheap cases, a few minutes on one core
+    python -m benchmarks.engine             every case of the CPU bars
+    python -m benchmarks.engine --gpu       the matrix of models, objects and engines on CUDA
+    python -m benchmarks.engine --memory    peak memory over 600 and 6,000 frames of made-up video
+
+Runs of the engines alternate. On a machine that is shared, compare CPU time: with one thread it is
+the wall time that a free core would need.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import click
+import numpy as np
+from PIL import Image
+
+from benchmarks.engine_worker import Case
+from benchmarks.results import _FOLDER, Row, write_table
+from tracker.video import VideoWriter
+
+CEILING_TFLOPS = 790  # bf16 of an H200
+ENCODER_GFLOP = {"t": 292, "s": 360, "b+": 647, "l": 1823}  # at 1024 px
+OBJECT_GFLOP = 621
+
+Result = dict[str, Any]
+
+
+def run(case: Case) -> Result:
+    """The figures of one case, measured in a new process."""
+    command = [sys.executable, "-m", "benchmarks.engine_worker", json.dumps(asdict(case))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise click.ClickException(f"{name(case)} failed: {done.stderr.strip().splitlines()[-1:]}")
+    figures: Result = json.loads(done.stdout)
+    click.echo(f"{name(case)}: {summary(figures)}")
+    return figures
+
+
+def name(case: Case) -> str:
+    switches = " ".join(f"{k}={v}" for k, v in case.switches.items())
+    parts = [case.task, case.model, f"{case.image_size} px", f"{case.objects} obj", case.engine]
+    return " · ".join([*parts, case.precision, *([switches] if switches else [])])
+
+
+def summary(figures: Result) -> str:
+    shown = {k: v for k, v in figures.items() if isinstance(v, int | float)}
+    if "frame_cpu_s" in figures:
+        shown["cpu_s_median"] = median(figures["frame_cpu_s"])
+    return ", ".join(f"{key} {value:.3f}" for key, value in shown.items())
+
+
+def compared(reference: Case, ours: Case, repeats: int) -> list[Row]:
+    """Rows for both and their quotient; the runs alternate, the best of each counts."""
+    results: dict[str, list[Result]] = {"reference": [], "ours": []}
+    for _ in range(repeats):
+        results["reference"].append(run(reference))
+        results["ours"].append(run(ours))
+    rows, values = [], {}
+    for label, case in (("reference", reference), ("ours", ours)):
+        best = min(results[label], key=lambda figures: key_figure(figures))
+        values[label] = key_figure(best)
+        rows += list(figure_rows(case, best))
+    quotient = values["ours"] / values["reference"]
+    note = f"{name(ours)} / {reference.engine} {reference.precision}"
+    return [*rows, Row("ours / reference, CPU time", quotient, note)]
+
+
+def key_figure(figures: Result) -> float:
+    """CPU seconds of what the task is about."""
+    if "frame_cpu_s" in figures:
+        return float(median(figures["frame_cpu_s"]))
+    return float(figures.get("first_mask_cpu_s") or figures["whole_cpu_s"])
+
+
+def figure_rows(case: Case, figures: Result) -> Iterator[Row]:
+    if "frame_s" in figures:
+        yield Row("s/frame, median", median(figures["frame_s"]), name(case))
+        yield Row("s/frame, p95", quantiles(figures["frame_s"], n=20)[-1], name(case))
+        yield Row("CPU s/frame, median", median(figures["frame_cpu_s"]), name(case))
+    for key, label in (
+        ("first_mask_s", "s to the first mask"),
+        ("first_mask_cpu_s", "CPU s to the first mask"),
+        ("whole_s", "s for the whole video"),
+        ("whole_cpu_s", "CPU s for the whole video"),
+        ("peak_rss_mb", "peak RSS, MB"),
+        ("peak_vram_mb", "peak VRAM, MB"),
+    ):
+        if key in figures:
+            yield Row(label, figures[key], name(case))
+
+
+def cpu_pairs(folder: Path, video: Path, quick: bool) -> Iterator[tuple[Case, Case]]:
+    """Reference and ours, for every bar that is set for a CPU."""
+
+    def pair(case: Case, **ours: Any) -> tuple[Case, Case]:
+        return case, replace(case, engine="ours", **ours)
+
+    frames = Case("frames", "reference", "demo", 256, 5, 12, str(start_of(folder, 16)))
+    yield pair(frames)
+    yield pair(replace(frames, objects=1))
+    yield pair(replace(frames, model="t", frames=9))
+    yield pair(Case("first", "reference", "demo", 256, 1, 0, str(folder)))
+    yield pair(Case("whole", "reference", "demo", 256, 1, 0, str(video)))
+    large = replace(frames, model="t", image_size=512, objects=1, frames=6 if quick else 12)
+    yield pair(large)
+    yield pair(large, precision="auto")
+    if quick:
+        return
+    for model in ("t", "b+"):
+        for size in (512, 1024):
+            for objects in (1, 5, 10):
+                case = replace(large, model=model, image_size=size, objects=objects)
+                yield pair(case)
+                yield pair(case, precision="auto")
+    yield pair(replace(frames, objects=10))
+
+
+def gpu_cases(folder: Path) -> Iterator[tuple[Case, float]]:
+    """Every model, number of objects and engine, with the TFLOP of a frame."""
+    start = str(start_of(folder, 64))
+    for model in ENCODER_GFLOP:
+        for objects in (1, 5, 10):
+            tflop = (ENCODER_GFLOP[model] + objects * OBJECT_GFLOP) / 1000
+            base = Case("frames", "reference", model, 1024, objects, 60, start, "bf16")
+            base = replace(base, device="cuda", profile=objects == 10)
+            yield base, tflop
+            yield replace(base, engine="vos", profile=False), tflop
+            for switches in ({"exact": True}, {}, {"batch_frames": 4}, {"compile": True}):
+                yield replace(base, engine="ours", switches=switches), tflop
+
+
+def gpu_rows(folder: Path) -> tuple[list[Row], list[str]]:
+    rows, profiles = [], []
+    for case, tflop in gpu_cases(folder):
+        try:
+            figures = run(case)
+        except click.ClickException as error:  # one engine that fails must not cost the others
+            click.echo(error.message)
+            continue
+        per_second = 1 / median(figures["frame_s"])
+        rows.append(Row("frames/s", per_second, name(case)))
+        rows.append(Row("share of the ceiling", per_second * tflop / CEILING_TFLOPS, name(case)))
+        rows += figure_rows(case, figures)
+        if "profile" in figures:
+            profiles.append(f"## {name(case)}\n\n```text\n{figures['profile']}\n```\n")
+    return rows, profiles
+
+
+def memory_rows(frames: int) -> list[Row]:
+    """Peak memory over some frames, and over ten times as many."""
+    short = Case("memory", "ours", "demo", 64, 1, frames)
+    peaks = [run(replace(short, frames=count))["peak_rss_mb"] for count in (frames, 10 * frames)]
+    note = "demo weights at 64 px, one object"
+    return [
+        Row(f"peak RSS over {frames} frames, MB", peaks[0], note),
+        Row(f"peak RSS over {10 * frames} frames, MB", peaks[1], note),
+        Row("more / fewer frames", peaks[1] / peaks[0], note),
+    ]
+
+
+def make_clip(folder: Path, count: int, width: int, height: int) -> tuple[Path, Path]:
+    """The same made-up frames as a folder of JPEGs and as a video file."""
+    rng = np.random.default_rng(3)
+    ground = np.asarray(
+        Image.fromarray(rng.integers(0, 256, (height // 40, width // 40, 3), dtype=np.uint8))
+        .resize((width, height))
+    )  # fmt: skip
+    images, video = folder / "frames", folder / "clip.mp4"
+    images.mkdir()
+    rate = Fraction(25)
+    with VideoWriter(
+        video, width=width, height=height, frame_rate=rate, time_base=1 / rate
+    ) as writer:
+        for index in range(count):
+            image = ground.copy()
+            x, y = 3 * index % (width - 200), 2 * index % (height - 200)
+            image[y : y + 200, x : x + 200] = (250, 40, 90)
+            Image.fromarray(image).save(images / f"{index:05d}.jpg", quality=90)
+            writer.write(image, index)
+    return images, video
+
+
+def start_of(folder: Path, count: int) -> Path:
+    """The first frames of a folder, for measurements that must not wait for SAM2 to read it all."""
+    start = folder.with_name(f"first-{count}")
+    start.mkdir(exist_ok=True)
+    for path in sorted(folder.iterdir())[:count]:
+        (start / path.name).symlink_to(path)
+    return start
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="The cheap cases only.")
+@click.option("--gpu", is_flag=True, help="The matrix on CUDA.")
+@click.option("--memory", is_flag=True, help="Peak memory over some frames and ten times more.")
+@click.option("--memory-frames", default=600, show_default=True, help="The fewer frames of it.")
+@click.option("--clip-frames", default=300, show_default=True, help="Length of the clip.")
+@click.option("--repeats", default=1, show_default=True, help="Runs of each engine.")
+def main(
+    quick: bool, gpu: bool, memory: bool, memory_frames: int, clip_frames: int, repeats: int
+) -> None:
+    """Measure the streaming predictor beside SAM2's own."""
+    profiles: list[str] = []
+    if memory:
+        rows = memory_rows(memory_frames)
+        write_table("engine_memory", "Memory of the streaming predictor", rows)
+        return
+    with tempfile.TemporaryDirectory() as made:
+        folder, video = make_clip(Path(made), clip_frames, 1280, 720)
+        if gpu:
+            rows, profiles = gpu_rows(folder)
+        else:
+            rows = []
+            for reference, ours in cpu_pairs(folder, video, quick):
+                rows += compared(reference, ours, repeats)
+                write_table("engine_cpu", "The streaming predictor beside SAM2's own", rows)
+    table = "engine_gpu" if gpu else "engine_cpu"
+    write_table(table, "The streaming predictor beside SAM2's own", rows)
+    with (_FOLDER / f"{table}.md").open("a") as file:
+        file.write("\n".join(["", *profiles]))
+
+
+if __name__ == "__main__":
+    main()

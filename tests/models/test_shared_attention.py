@@ -1,0 +1,70 @@
+"""The memory attention for several objects is SAM2's own, but for rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+from sam2.modeling.sam.transformer import RoPEAttention
+
+from tracker.models import shared_attention
+from tracker.models.memory_reading import MemoryTokens
+from tracker.models.shared_attention import attend
+
+SIDE, CHANNELS, OBJECTS, MEMORIES, POINTERS = 4, 32, 3, 5, 6
+
+
+def memory_attention(heads: int, positions_everywhere: bool) -> MemoryAttention:
+    torch.manual_seed(1)
+    shape: dict[str, Any] = {"embedding_dim": CHANNELS, "num_heads": heads, "feat_sizes": (2, 2)}
+    layer = MemoryAttentionLayer(
+        activation="relu",
+        cross_attention=RoPEAttention(**shape, rope_k_repeat=True, kv_in_dim=16),
+        d_model=CHANNELS,
+        dim_feedforward=64,
+        dropout=0.0,
+        pos_enc_at_attn=positions_everywhere,
+        pos_enc_at_cross_attn_keys=True,
+        pos_enc_at_cross_attn_queries=positions_everywhere,
+        self_attention=RoPEAttention(**shape),
+    )
+    return MemoryAttention(CHANNELS, True, layer, 2).eval()
+
+
+@pytest.mark.parametrize("scores_bytes", [shared_attention.SCORES_BYTES, 1])
+@pytest.mark.parametrize(("heads", "everywhere"), [(1, False), (1, True), (2, True)])
+@torch.inference_mode()
+def test_sam2s_own_sums(
+    heads: int, everywhere: bool, scores_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_attention, "SCORES_BYTES", scores_bytes)  # 1: few rows at a time
+    attention, tokens = memory_attention(heads, everywhere), SIDE * SIDE
+    image, positions = torch.randn(1, tokens, CHANNELS), torch.randn(1, tokens, CHANNELS)
+    count = MEMORIES * tokens + POINTERS
+    memory = MemoryTokens(torch.randn(OBJECTS, count, 16), torch.randn(1, count, 16), POINTERS)
+    found = attend(attention, image, positions, memory)
+    for number in range(OBJECTS):
+        expected = attention(
+            curr=[image.transpose(0, 1)],
+            curr_pos=[positions.transpose(0, 1)],
+            memory=memory.tokens_bmc[number : number + 1].transpose(0, 1),
+            memory_pos=memory.positions_1mc.transpose(0, 1),
+            num_obj_ptr_tokens=POINTERS,
+        )
+        torch.testing.assert_close(found[number], expected[:, 0], atol=2e-6, rtol=1e-5)
+
+
+def test_many_rows_are_taken_in_parts() -> None:
+    torch.manual_seed(2)
+    q, k, v = torch.randn(1, 200, 8), torch.randn(2, 50, 8), torch.randn(2, 50, 4)
+    whole = torch.softmax(q @ k.transpose(1, 2) / 8**0.5, dim=-1) @ v
+    before = shared_attention.SCORES_BYTES
+    try:
+        shared_attention.SCORES_BYTES = 1
+        parts = shared_attention._on_cpu(q, k, v)
+    finally:
+        shared_attention.SCORES_BYTES = before
+    torch.testing.assert_close(parts, whole)
+    assert parts.shape == (2, 200, 4)

@@ -1,0 +1,64 @@
+"""The switches of the streaming predictor: how it computes, never what it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracker.errors import SettingsError
+from tracker.models.memory_policies import POLICIES
+from tracker.settings import CHOICES
+
+MAX_COND_FRAMES = 16
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the predictor computes. The defaults give SAM2's masks but for rounding.
+
+    Attributes:
+        exact: one object at a time by SAM2's own code: SAM2's bits.
+        precision: float type of the heavy arithmetic; `auto` as `precision.resolve_precision`.
+        compile: compile the model's parts; pays for long videos on a GPU.
+        batch_frames: how many frames the image encoder takes at once.
+        memory_policy: which of the past frames are read; a name of `memory_policies.POLICIES`.
+        max_cond_frames: how many prompted frames of an object are kept and read; None for all.
+            `exact` always keeps all.
+
+    Raises:
+        SettingsError: for a value that is not known, or switches that contradict each other.
+    """
+
+    exact: bool = False
+    precision: str = "auto"
+    compile: bool = False
+    batch_frames: int = 1
+    memory_policy: str = "sam2"
+    max_cond_frames: int | None = MAX_COND_FRAMES
+
+    def __post_init__(self) -> None:
+        if self.precision not in CHOICES["precision"]:
+            known = ", ".join(CHOICES["precision"])
+            raise SettingsError(f"precision {self.precision!r}: one of {known}")
+        if self.memory_policy not in POLICIES:
+            known = ", ".join(POLICIES)
+            raise SettingsError(f"memory policy {self.memory_policy!r}: one of {known}")
+        if self.batch_frames < 1:
+            raise SettingsError(f"batch frames {self.batch_frames}: must be 1 or more")
+        if self.max_cond_frames is not None and self.max_cond_frames < 3:
+            raise SettingsError(
+                f"max_cond_frames {self.max_cond_frames}: must be 3 or more (the first, the newest "
+                "and the nearest prompted frame are kept), or None"
+            )
+        if self.exact:
+            self._check_exact()
+
+    def _check_exact(self) -> None:
+        changed = {
+            "compile": self.compile,
+            f"batch_frames={self.batch_frames}": self.batch_frames > 1,
+            f"memory_policy={self.memory_policy}": self.memory_policy != "sam2",
+        }
+        if wrong := [name for name, is_changed in changed.items() if is_changed]:
+            raise SettingsError(f"exact keeps SAM2's bits, which {wrong[0]} changes; leave out one")
+        if self.precision == "fp16":
+            raise SettingsError("exact runs SAM2's own code, which cannot do fp16; take bf16")

@@ -1,0 +1,187 @@
+"""All objects of a frame in one pass of the model, as far as their memories have one layout.
+
+With `exact` every method here is the one of `BoundedPredictor`: one object at a time by SAM2's own
+code, whose bits it keeps. Comments name the lines they mirror of sam2 1.1.0: SB is
+sam2/modeling/sam2_base.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tracker.models.bounded_predictor import BoundedPredictor, State, Tracked
+from tracker.models.bounded_state import Outputs, Reach
+from tracker.models.compiling import CompiledParts
+from tracker.models.engine_options import EngineOptions
+from tracker.models.frames import EndOfVideo
+from tracker.models.memory_policies import POLICIES, Candidates, MemoryPolicy
+from tracker.models.memory_reading import MemoryReader, Reading
+from tracker.models.precision import computing_in, lower, resolve_precision
+from tracker.models.sam_heads import HeadOutputs, decode_masks
+from tracker.models.shared_attention import attend
+from tracker.models.tables import cache_tables
+
+MOST_TOGETHER = 16
+"""Objects in one pass: beyond this the memory it takes grows, and the speed no longer does."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Objects that read alike, in the place of SAM2's `output_dict` of one object."""
+
+    reading: Reading
+    members: tuple[Outputs, ...]
+
+
+class GroupedPredictor(BoundedPredictor):
+    """`BoundedPredictor` with the switches of `EngineOptions`.
+
+    Attributes:
+        options: the switches; set them with `configure`.
+        compute_dtype: float type of the heavy arithmetic.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        cache_tables(self)
+        self._compiled: CompiledParts | None = None
+        self._candidates: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.configure(EngineOptions(precision="fp32"))
+        self.register_load_state_dict_post_hook(lambda *_: self._reader.clear())
+
+    def configure(self, options: EngineOptions) -> None:
+        """Take the switches. Call it once, with the weights loaded: what is cast stays cast."""
+        self.options = options
+        precision = "fp32" if options.exact and options.precision == "auto" else options.precision
+        self.compute_dtype = resolve_precision(precision, self.device, self.image_size)
+        lower(self, self.compute_dtype)
+        self._policy: MemoryPolicy = POLICIES[options.memory_policy]()
+        self._max_cond_frames = None if options.exact else options.max_cond_frames
+        slots = self.num_maskmem - 1
+        reach = self._policy.reach(self.memory_temporal_stride_for_eval, slots)
+        self._reach = Reach(reach, Reach.of(self).pointer)
+        self._reader = MemoryReader(self, self._policy, self._max_cond_frames)
+        if options.compile:
+            self._compiled = CompiledParts(self)
+
+    def _track_objects(self, state: State, frame_idx: int, reverse: bool) -> list[Tracked]:
+        """As the base class, objects that read alike together."""
+        if self.options.exact or self.non_overlap_masks_for_mem_enc:
+            return super()._track_objects(state, frame_idx, reverse)
+        results: dict[int, Tracked] = {}
+        groups: dict[Reading, list[int]] = {}
+        for obj_idx, outputs in state["output_dict_per_obj"].items():
+            if shown := self._on_prompted_frame(state, obj_idx, frame_idx):
+                results[obj_idx] = shown
+            else:
+                reading = self._reader.reading(outputs, frame_idx, state["num_frames"], reverse)
+                groups.setdefault(reading, []).append(obj_idx)
+        for reading, alike in groups.items():
+            for first in range(0, len(alike), MOST_TOGETHER):
+                members = alike[first : first + MOST_TOGETHER]
+                group = Group(reading, tuple(state["output_dict_per_obj"][i] for i in members))
+                tracked = self._track_together(state, members, group, frame_idx, reverse)
+                results.update(zip(members, tracked, strict=True))
+        self._remember_only_what_is_read(state, frame_idx, reverse)
+        return [results[obj_idx] for obj_idx in sorted(results)]
+
+    def _track_together(self, state: State, obj_indices: Any, *args: Any) -> list[Tracked]:
+        """As the base class; then the memory policy looks at every object."""
+        tracked = super()._track_together(state, obj_indices, *args)
+        if self._candidates is not None:
+            masks_bmhw, best_b = (each.cpu().numpy() for each in self._candidates)
+            for i, (obj_idx, (_, out)) in enumerate(zip(obj_indices, tracked, strict=True)):
+                candidates = Candidates(
+                    masks_mhw=masks_bmhw[i],
+                    chosen=int(best_b[i]),
+                    predicted_iou=float(out["predicted_iou"]),
+                    object_score=float(out["object_score_logits"]),
+                )
+                self._policy.note(state["output_dict_per_obj"][obj_idx], args[1], candidates)
+        return tracked
+
+    def encode_ahead(self, state: State, frames: range) -> None:
+        """Encode the first of `frames`, and as many of the next as the switches say, at once.
+
+        Raises:
+            EndOfVideo: when the source does not have the first one.
+        """
+        if self.options.batch_frames == 1 or not frames or frames[0] in state["cached_features"]:
+            return
+        images = []
+        for frame_idx in frames[: self.options.batch_frames]:
+            try:
+                images.append(state["images"][frame_idx].to(state["device"]))
+            except EndOfVideo:
+                if not images:
+                    raise
+                break
+        encoded = self.forward_image(torch.stack(images))
+        maps = ("backbone_fpn", "vision_pos_enc")
+        state["cached_features"] = {
+            frame_idx: (image[None], {key: [m[i : i + 1] for m in encoded[key]] for key in maps})
+            for i, (frame_idx, image) in enumerate(zip(frames, images, strict=False))
+        }
+
+    def forward_image(self, img_batch: torch.Tensor) -> Any:
+        """As SB:466, in the precision of the switches."""
+        with computing_in(self.compute_dtype, self.device):
+            return super().forward_image(img_batch)
+
+    def track_step(self, *args: Any, **kwargs: Any) -> Any:
+        """As SB:816, in the precision of the switches."""
+        with computing_in(self.compute_dtype, self.device):
+            return super().track_step(*args, **kwargs)
+
+    def _encode_new_memory(self, *args: Any, **kwargs: Any) -> Any:
+        """As SB:676, in the precision of the switches."""
+        with computing_in(self.compute_dtype, self.device):
+            return super()._encode_new_memory(*args, **kwargs)
+
+    def _track_step(self, *args: Any, **kwargs: Any) -> Any:
+        """As the base class; a memory policy that looks at the candidate masks finds them here."""
+        result = super()._track_step(*args, **kwargs)
+        if self._policy.needs_candidates:
+            masks_bmhw, _, ious_bm = result[1][:3]
+            self._candidates = (masks_bmhw > 0, ious_bm.argmax(dim=-1))
+        return result
+
+    def _prepare_memory_conditioned_features(
+        self, frame_idx: int, output_dict: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """As SB:497, for a `Group`, or one object's outputs; (b, c, h, w)."""
+        without_memory = kwargs["is_init_cond_frame"] or self.num_maskmem == 0
+        if self.options.exact or without_memory:
+            return super()._prepare_memory_conditioned_features(
+                frame_idx=frame_idx, output_dict=output_dict, **kwargs
+            )
+        frame_count, reverse = kwargs["num_frames"], kwargs["track_in_reverse"]
+        if not isinstance(output_dict, Group):
+            reading = self._reader.reading(output_dict, frame_idx, frame_count, reverse)
+            output_dict = Group(reading, (output_dict,))
+        reading = output_dict.reading
+        memory = self._reader.tokens(output_dict.members, reading, frame_count)
+        image_1nc = kwargs["current_vision_feats"][-1].transpose(0, 1)
+        positions_1nc = kwargs["current_vision_pos_embeds"][-1].transpose(0, 1)
+        steady = self._compiled is not None and self._reader.is_full(reading)
+        attention = self._compiled.attend if steady and self._compiled else attend
+        out_bnc = attention(self.memory_attention, image_1nc, positions_1nc, memory)
+        return out_bnc.transpose(1, 2).unflatten(2, kwargs["feat_sizes"][-1])
+
+    def _forward_sam_heads(
+        self,
+        backbone_features: torch.Tensor,
+        point_inputs: Any = None,
+        mask_inputs: Any = None,
+        high_res_features: Any = None,
+        multimask_output: bool = False,
+    ) -> HeadOutputs:
+        """As SB:247, but for rounding with less work."""
+        inputs = (backbone_features, point_inputs, mask_inputs, high_res_features, multimask_output)
+        if self.options.exact:
+            heads: HeadOutputs = super()._forward_sam_heads(*inputs)
+            return heads
+        return decode_masks(self, *inputs)

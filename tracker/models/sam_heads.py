@@ -1,0 +1,83 @@
+"""SAM's prompt encoder and mask decoder for a group of objects on one image.
+
+As sam2/modeling/sam2_base.py:247-398 `_forward_sam_heads`, but only the mask that is taken is
+brought to the model's full size, and image features may have a batch of 1. On a CPU torch rounds
+the last bit of one enlarged mask otherwise than that of three.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from sam2.modeling.sam2_base import NO_OBJ_SCORE
+from torch.nn import functional as F
+
+HeadOutputs = tuple[torch.Tensor, Any, torch.Tensor, torch.Tensor, torch.Tensor, Any, torch.Tensor]
+
+
+def decode_masks(
+    model: Any,
+    features_bchw: torch.Tensor,
+    point_inputs: dict[str, torch.Tensor] | None,
+    mask_inputs: torch.Tensor | None,
+    high_res_features: list[torch.Tensor] | None,
+    multimask_output: bool,
+) -> HeadOutputs:
+    """The seven outputs of `_forward_sam_heads`; None stands for the full-size candidates."""
+    sparse, dense = _encode_prompts(model, len(features_bchw), point_inputs, mask_inputs)
+    masks_bmhw, ious_bm, tokens, scores_b1 = model.sam_mask_decoder(
+        image_embeddings=features_bchw,
+        image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=multimask_output,
+        repeat_image=False,
+        high_res_features=high_res_features,
+    )
+    if model.pred_obj_scores:
+        masks_bmhw = torch.where((scores_b1 > 0)[:, None, None], masks_bmhw, NO_OBJ_SCORE)
+    masks_bmhw = masks_bmhw.float()
+    best_b = ious_bm.argmax(dim=-1) if multimask_output else torch.zeros_like(ious_bm[:, 0]).long()
+    rows = torch.arange(len(masks_bmhw), device=masks_bmhw.device)
+    low_res = masks_bmhw[rows, best_b].unsqueeze(1)
+    size = (model.image_size, model.image_size)
+    high_res = F.interpolate(low_res, size, mode="bilinear", align_corners=False)
+    token = tokens[rows, best_b] if tokens.size(1) > 1 and multimask_output else tokens[:, 0]
+    pointers = _pointers(model, token, scores_b1)
+    return masks_bmhw, None, ious_bm, low_res, high_res, pointers, scores_b1
+
+
+def _encode_prompts(
+    model: Any,
+    batch: int,
+    point_inputs: dict[str, torch.Tensor] | None,
+    mask_inputs: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As sam2_base.py:304-342."""
+    encoder, device = model.sam_prompt_encoder, model.device
+    if point_inputs is None:
+        coordinates = torch.zeros(batch, 1, 2, device=device)
+        labels = -torch.ones(batch, 1, dtype=torch.int32, device=device)
+    else:
+        coordinates, labels = point_inputs["point_coords"], point_inputs["point_labels"]
+    if mask_inputs is not None and mask_inputs.shape[-2:] != encoder.mask_input_size:
+        mask_inputs = F.interpolate(
+            mask_inputs.float(),
+            encoder.mask_input_size,
+            mode="bilinear",
+            align_corners=False,
+            antialias=True,
+        )
+    return encoder(points=(coordinates, labels), boxes=None, masks=mask_inputs)
+
+
+def _pointers(model: Any, token_bc: torch.Tensor, scores_b1: torch.Tensor) -> torch.Tensor:
+    """As sam2_base.py:386-398."""
+    pointers_bc = model.obj_ptr_proj(token_bc)
+    if not model.pred_obj_scores:
+        return pointers_bc
+    there = scores_b1.sigmoid() if model.soft_no_obj_ptr else (scores_b1 > 0).float()
+    if model.fixed_no_obj_ptr:
+        pointers_bc = there * pointers_bc
+    return pointers_bc + (1 - there) * model.no_obj_ptr
