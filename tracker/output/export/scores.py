@@ -20,7 +20,7 @@ from tracker.types import ObjectMask
 COLUMNS = {
     **{"frame": "int64", "time_s": "float64", "object": "int64", "label": "string"},
     **{"state": "string", "object_score": "float64", "predicted_iou": "float64"},
-    **{"confidence": "float64", "area_px": "int64"},
+    **{"confidence": "float64", "appearance": "float64", "area_px": "int64"},
     **{"x1": "int64", "y1": "int64", "x2": "int64", "y2": "int64"},
     **{"centre_x": "float64", "centre_y": "float64"},
 }
@@ -41,6 +41,7 @@ def _measures(mask: ObjectMask) -> tuple[Any, ...]:
     return (
         mask.state,
         *(round(float(score), 4) for score in scores),
+        None if mask.appearance is None else round(mask.appearance, 4),
         int(np.count_nonzero(mask.mask_hw)),
         *((int(v) for v in box) if box else [None] * 4),
         *((round(v, 2) for v in centre) if centre else [None] * 2),
