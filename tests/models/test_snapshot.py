@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from tracker.models import snapshot
+from tracker.models.bounded_state import KEPT
+from tracker.models.memory_policies import DistractorMemory
 
 BOX, OTHER = [60, 70, 120, 120], [20, 20, 70, 60]
 LAST = 20
@@ -59,6 +61,20 @@ def test_tracking_on_has_the_same_bits(predictor: Any, clip: Any, tmp_path: Path
     new = restored(predictor, clip, state, tmp_path)
     assert new["obj_ids"] == state["obj_ids"] == [7, 2]
     assert_same(predictor.track(new, LAST + 1, 20), predictor.track(state, LAST + 1, 20))
+
+
+@pytest.mark.parametrize("policy", ["presence", "distractor"])
+def test_what_a_memory_policy_reads_comes_along(
+    small_streaming: Any, clip: Any, tmp_path: Path, policy: str, monkeypatch: Any
+) -> None:
+    predictor = small_streaming(memory_policy=policy)
+    # Random weights tell nothing apart: every frame that is far enough becomes an anchor.
+    monkeypatch.setattr(DistractorMemory, "_tells_apart", lambda *_: True)
+    state = tracked(predictor, clip, LAST)
+    new = restored(predictor, clip, state, tmp_path)
+    outputs = new["output_dict_per_obj"][0]["non_cond_frame_outputs"]
+    assert any(out.get(KEPT) for out in outputs.values()) == (policy == "distractor")
+    assert_same(predictor.track(new, LAST + 1, 12), predictor.track(state, LAST + 1, 12))
 
 
 def test_position_encodings_are_made_again(predictor: Any, clip: Any, tmp_path: Path) -> None:

@@ -127,11 +127,11 @@ def test_what_a_prompt_left_is_known_by_what_it_marks(keep):
 
 
 def test_the_size_is_that_of_the_docs(small_predictor):
-    """Per object, once there are as many: 6 memories in 2 bytes and 15 pointers in 4."""
+    """Per object: 6 memories in 2 bytes, 15 pointers and object scores in 4."""
     recent = snapshot.recent(small_predictor, tracked(small_predictor, 16), 16)
     tensors = snapshot.of_objects(recent, [1])
     memory, pointer = small_predictor.mem_dim * 4 * 4, small_predictor.hidden_dim
-    assert sum(t.nbytes for t in tensors.values()) == 6 * memory * 2 + 15 * pointer * 4
+    assert sum(t.nbytes for t in tensors.values()) == 6 * memory * 2 + 15 * (pointer + 1) * 4
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path, keep):

@@ -20,26 +20,29 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 
 from tracker.models.bounded_predictor import State
-from tracker.models.bounded_state import Output, Reach
+from tracker.models.bounded_state import KEPT, Output
 from tracker.models.streaming import StreamingVideoPredictor
 
 Tensors = dict[str, torch.Tensor]
 
 _KINDS = {"prompt": "cond_frame_outputs", "recent": "non_cond_frame_outputs"}
 _MADE_AGAIN = "maskmem_pos_enc"
+_NOTED = ("area_px", KEPT)  # plain values that a memory policy has noted
 _ABOUT = "about"
 
 
 def recent(predictor: StreamingVideoPredictor, state: State, frame: int) -> Tensors:
     """What tracking on from `frame`, just tracked, reads of every object; prompts apart."""
-    reach = Reach.of(predictor)
+    reach = predictor._reach
     tensors: Tensors = {}
     for object_id, outputs in _objects(state):
         for t, out in outputs["non_cond_frame_outputs"].items():
-            if abs(t - frame) < reach.memory:  # the next frame is one farther away
-                tensors |= _flat(object_id, "recent", t, out, {"maskmem_features", "obj_ptr"})
+            names = {"obj_ptr", "object_score_logits", *_NOTED}
+            # The next frame is one farther away.
+            if abs(t - frame) < reach.memory or out.get(KEPT):
+                tensors |= _flat(object_id, "recent", t, out, names | {"maskmem_features"})
             elif abs(t - frame) < reach.pointer:
-                tensors |= _flat(object_id, "recent", t, out, {"obj_ptr"})
+                tensors |= _flat(object_id, "recent", t, out, names)
     return tensors
 
 
@@ -73,6 +76,9 @@ def restore(
         outputs = state["output_dict_per_obj"][state["obj_id_to_idx"][object_id]][_KINDS[kind]]
         stored = name in ("maskmem_features", "pred_masks")  # VP:786-788; the rest stays in place
         out = outputs.setdefault(frame, _nothing())
+        if name in _NOTED:
+            out[name] = tensor.item()
+            continue
         out[name] = tensor.to(storage if stored else device)
         if name == "maskmem_features":
             out[_MADE_AGAIN] = _position_encodings(predictor, state, tensor)
@@ -130,9 +136,9 @@ def _objects(state: State) -> list[tuple[int, dict[str, dict[int, Output]]]]:
 
 def _flat(object_id: int, kind: str, frame: int, out: Output, names: set[str]) -> Tensors:
     return {
-        f"{object_id}/{kind}/{frame}/{name}": out[name]
+        f"{object_id}/{kind}/{frame}/{name}": torch.as_tensor(out[name])
         for name in names - {_MADE_AGAIN}
-        if out[name] is not None
+        if out.get(name) is not None
     }
 
 
