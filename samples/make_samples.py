@@ -77,10 +77,11 @@ class Sample:
 
 
 def crossing() -> Sample:
+    # From rest to rest in five seconds, fastest behind the column.
     drive = Motion(
-        start=(0.13, 0.71), velocity=(0.0064, 0.0), size=0.5, sway=(0, 0.003), sway_rate=0.12
+        start=(0.51, 0.71), sway=(0.38, 0.003), sway_rate=1 / 240, sway_phase=-0.25, size=0.42
     )
-    column = Motion(start=(0.52, 0.63), size=0.56)
+    column = Motion(start=(0.52, 0.63), size=0.54)
     layers = [
         Layer(red_car(), drive, 1),
         Layer(scenery.pillar(_rng(2)), column),
