@@ -47,7 +47,8 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
     if summary.episodes:
         facts.append(("look at", _doubts(summary)))
     if summary.problems:
-        facts.append(("damaged", f"{len(summary.problems)} places, first {summary.problems[0]}"))
+        more = f"; and {len(summary.problems) - 1} more" if len(summary.problems) > 1 else ""
+        facts.append(("noted", summary.problems[0] + more))
     return facts
 
 
