@@ -107,7 +107,11 @@ class Trainer:
         self._images = ImageContrast(config.hidden_size, self.device)
         batches = Batches(assets, plan.pairs, plan.seed + self.step, self._progress)
         self._batches = torch.utils.data.DataLoader(
-            batches, batch_size=None, num_workers=plan.workers
+            batches,
+            batch_size=None,
+            num_workers=plan.workers,
+            # Spawned: OpenCV's threads do not survive a fork.
+            multiprocessing_context="spawn" if plan.workers else None,
         )
         held_back = _assets(folders, plan, "val")
         self._cases = generated_cases(np.random.default_rng(1), held_back, plan.cases)

@@ -120,7 +120,11 @@ class Trainer:
     def next_batch(self, shape: ClipShape) -> ClipBatch:
         if shape not in self._streams:
             stream = ClipStream(self.assets, shape, self.seed + 1000 * self.step)
-            loader = DataLoader(stream, batch_size=None, num_workers=self.workers)
+            # Spawned: OpenCV's threads do not survive a fork.
+            context = "spawn" if self.workers else None
+            loader = DataLoader(
+                stream, batch_size=None, num_workers=self.workers, multiprocessing_context=context
+            )
             self._streams[shape] = iter(loader)
         batch = next(self._streams[shape])
         return ClipBatch(batch.images_bthwc.to(self.device), batch.masks_bkthw.to(self.device))

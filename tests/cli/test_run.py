@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.interrupts import heed_interrupts
 from tests.made_videos import make_video
 from tracker.cli import main
 from tracker.session.run_folder import RunFolder
@@ -165,6 +166,7 @@ def test_a_signal_ends_a_run_with_the_masks_up_to_its_newest_snapshot(tmp_path, 
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     chunk = tmp_path / "run" / "masklets" / "000000.jsonl"
     while process.poll() is None and (not chunk.exists() or chunk.read_text().count("\n") < 64):

@@ -121,7 +121,9 @@ def test_what_may_look_the_same_is_no_negative():
 
 def test_workers_draw_different_batches(assets: Assets):
     batches = Batches(assets, 2, 0, torch.zeros(()).share_memory_())
-    loader = torch.utils.data.DataLoader(batches, batch_size=None, num_workers=2)
+    loader = torch.utils.data.DataLoader(
+        batches, batch_size=None, num_workers=2, multiprocessing_context="spawn"
+    )
     first, second = (views for views, _ in zip(loader, range(2), strict=False))
     assert first.owner_vn.shape[0] == second.owner_vn.shape[0] == 4
     assert first.pixels_vhwc.shape != second.pixels_vhwc.shape or not torch.equal(
