@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tracker.errors import SettingsError, VideoError
+from tracker.locations import shipped
 from tracker.masks import iou
 from tracker.models import compiling
 from tracker.models.bounded_state import KEPT
@@ -240,3 +241,13 @@ def test_switches_that_contradict() -> None:
         build_streaming_video_predictor(config, device="cpu", exact=True, batch_frames=4)
     with pytest.raises(SettingsError, match="give compile=True"):
         build_streaming_video_predictor(config, device="cpu", vos_optimized=True)
+
+
+@pytest.mark.parametrize(
+    ("switches", "exact"),
+    [({}, True), ({"exact": False}, False), ({"memory_policy": "presence"}, False)],
+)
+def test_the_reference_bits_are_kept_unless_a_switch_is_given(switches: Any, exact: bool) -> None:
+    config = shipped("configs") / "sam2" / "demo.yaml"
+    predictor = build_streaming_video_predictor(config, device="cpu", **switches)
+    assert predictor.options.exact is exact

@@ -41,6 +41,7 @@ def load_video_predictor(
     overrides = [] if image_size is None else [f"++model.image_size={_checked(image_size)}"]
     chosen_device = pick_device(device)
     files = resolve(name, "sam2")
+    switches = {"exact": False, **switches}
     return build_streaming_video_predictor(
         files.config, files.path, chosen_device, hydra_overrides_extra=overrides, **switches
     )

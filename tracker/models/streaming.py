@@ -57,7 +57,7 @@ def build_streaming_video_predictor(
     hydra_overrides_extra: Sequence[str] = (),
     apply_postprocessing: bool = True,
     *,
-    exact: bool = False,
+    exact: bool | None = None,
     precision: Precision = "auto",
     compile: bool = False,
     batch_frames: int = 1,
@@ -78,7 +78,9 @@ def build_streaming_video_predictor(
         hydra_overrides_extra: Hydra overrides. They win over all that is set here.
         apply_postprocessing: SAM2's own set of overrides, which fills holes up to 8 low-resolution
             pixels and falls back to one of three masks when the single one is unstable.
-        exact, precision, compile, batch_frames, memory_policy, max_cond_frames: see
+        exact: None keeps SAM2's bits unless another switch is given, which says that they need not
+            be kept; False groups objects, which is faster and differs by rounding.
+        precision, compile, batch_frames, memory_policy, max_cond_frames: see
             `tracker.models.engine_options.EngineOptions`.
 
     Raises:
@@ -89,7 +91,10 @@ def build_streaming_video_predictor(
     """
     if kwargs.get("vos_optimized"):
         raise SettingsError("the streaming predictor has no vos_optimized; give compile=True")
-    options = EngineOptions(exact, precision, compile, batch_frames, memory_policy, max_cond_frames)
+    switches = (precision, compile, batch_frames, memory_policy, max_cond_frames)
+    if exact is None:
+        exact = switches == ("auto", False, 1, "sam2", MAX_COND_FRAMES)
+    options = EngineOptions(exact, *switches)
     if device == "cuda" and not torch.cuda.is_available():
         device = "auto"
         _log.info("no CUDA device here; running on %s", pick_device(device))
