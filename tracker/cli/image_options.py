@@ -5,43 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tracker.cli.setting_options import Command, settings_of
 from tracker.errors import NoMatchError, VideoError
 from tracker.output.export.options import Pictures
 from tracker.session.images.settings import DEFAULTS
-from tracker.settings import CHOICES, option
 
 if TYPE_CHECKING:
     from tracker.session.images.batch import Batch, Wanted
     from tracker.session.images.table import ObjectTable
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 SHOWN = 30  # objects in the table on the terminal; files hold all
 _PATH = click.Path(path_type=Path)
 
 
-def setting(name: str, text: str, metavar: str = "NAME") -> Callable[[Command], Command]:
-    """An option for a field of ImageSettings, which also knows its default and its choices."""
-    default = DEFAULTS[name]
-    if default is False:
-        return click.option(option(name), name, is_flag=True, help=text)
-    kinds = {"N": int, "X": float}
-    kind = click.Choice(CHOICES[name]) if name in CHOICES else kinds.get(metavar, str)
-    return click.option(
-        option(name),
-        name,
-        type=kind,
-        metavar=None if name in CHOICES else metavar,
-        multiple=default == (),
-        help=text if default in (None, ()) else f"{text} [default: {default}]",
-    )
+setting = settings_of(DEFAULTS)
 
 
 def memory_options(command: Command) -> Command:
@@ -107,35 +91,30 @@ def output_options(formats: str) -> Callable[[Command], Command]:
     return add
 
 
-def wanted(
-    formats: str,
-    frames: str,
-    split: str | None,
-    polygons: bool,
-    background: str | None,
-    feather: float | None,
-    no_overlay: bool,
-    measure: Path | None,
-    review: bool,
-) -> Wanted:
-    """What the options ask to be written. Raises SettingsError for what cannot be."""
+def wanted(options: dict[str, Any], review: bool) -> Wanted:
+    """What the options ask to be written, taken out of `options`: settings are what is left.
+
+    Raises:
+        SettingsError: for what cannot be written.
+    """
     from tracker.output.export import ExportOptions
     from tracker.output.export.options import parse_split
     from tracker.session.images.batch import Wanted
     from tracker.session.images.outputs import check_formats
     from tracker.session.measuring import read_measures
 
+    formats, split, measure = (options.pop(name) for name in ("formats", "split", "measure"))
     named = [name.strip() for name in formats.split(",") if name.strip()]
-    chosen = tuple(dict.fromkeys([*named, *([] if no_overlay else ["overlay"])]))
+    chosen = tuple(dict.fromkeys([*named, *([] if options.pop("no_overlay") else ["overlay"])]))
     check_formats(chosen)
-    options = ExportOptions(
-        frames=frames,  # type: ignore[arg-type]  # one of the choices
+    export = ExportOptions(
+        frames=options.pop("frames"),
         split=parse_split(split) if split else None,
-        polygons=polygons,
-        background=background,
-        feather=feather or 0.0,
+        polygons=options.pop("polygons"),
+        background=options.pop("background"),
+        feather=options.pop("feather") or 0.0,
     )
-    return Wanted(chosen, options, read_measures(measure) if measure else None, review)
+    return Wanted(chosen, export, read_measures(measure) if measure else None, review)
 
 
 def default_folder(paths: Sequence[Path], kind: str) -> Path:

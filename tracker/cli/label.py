@@ -23,14 +23,6 @@ from tracker.cli.progress import ProgressBar
 @output_options("coco,yolo")
 def label(
     images: tuple[Path, ...],
-    formats: str,
-    frames: str,
-    split: str | None,
-    polygons: bool,
-    background: str | None,
-    feather: float | None,
-    no_overlay: bool,
-    measure: Path | None,
     output: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -44,8 +36,8 @@ def label(
     from tracker.session.images.batch import segment_images
     from tracker.session.images.settings import ImageSettings
 
+    what = wanted(options, review=True)
     settings = ImageSettings.from_options(auto_prompt=True, **options)
-    what = wanted(formats, frames, split, polygons, background, feather, no_overlay, measure, True)
     folder = output or default_folder(images, "labels")
     with ProgressBar() as progress:
         batch = segment_images(

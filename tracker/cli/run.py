@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from tracker.cli.progress import ProgressBar
 from tracker.cli.prompt_options import parse_prompts, prompt_options
+from tracker.cli.setting_options import settings_of
 from tracker.cli.summary import print_summary
 from tracker.errors import SettingsError
 from tracker.session.prompts_file import read_prompts
-from tracker.settings import CHOICES, DEFAULTS, TrackSettings, option
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from tracker.settings import DEFAULTS, TrackSettings
 
 _PATH = click.Path(path_type=Path)
 
 
-def _setting(name: str, text: str, metavar: str = "NAME") -> Callable[[Command], Command]:
-    """An option for a field of TrackSettings, which also knows its default and its choices."""
-    default = DEFAULTS[name]
-    if default is False:
-        return click.option(option(name), name, is_flag=True, help=text)
-    kind = click.Choice(CHOICES[name]) if name in CHOICES else int if metavar == "N" else str
-    return click.option(
-        option(name),
-        name,
-        type=kind,
-        metavar=None if name in CHOICES else metavar,
-        multiple=default == (),
-        help=text if default in (None, ()) else f"{text} [default: {default}]",
-    )
+_setting = settings_of(DEFAULTS)
 
 
 @click.command(short_help="Track objects through a video (the default command).")

@@ -47,14 +47,6 @@ def segment(
     masks: tuple[str, ...],
     files: tuple[str, ...],
     boxes_from: str | None,
-    formats: str,
-    frames: str,
-    split: str | None,
-    polygons: bool,
-    background: str | None,
-    feather: float | None,
-    no_overlay: bool,
-    measure: Path | None,
     output: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -69,11 +61,11 @@ def segment(
     from tracker.session.images.batch import segment_images
     from tracker.session.images.settings import ImageSettings
 
+    what = wanted(options, review=False)
     settings = ImageSettings.from_options(boxes=boxes_from, **options)
     prompts = parse_prompts(points, boxes, masks)
     for file in files:
         prompts += read_prompts(file)
-    what = wanted(formats, frames, split, polygons, background, feather, no_overlay, measure, False)
     folder = output or default_folder(images, "segments")
     with ProgressBar() as progress:
         batch = segment_images(

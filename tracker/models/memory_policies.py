@@ -103,7 +103,7 @@ class Sam2Memory:
         ]
 
     def note(self, outputs: Outputs, frame: int, candidates: Candidates) -> None:
-        raise NotImplementedError("this policy needs no candidates")
+        """Nothing is noted."""
 
 
 class PresenceMemory(Sam2Memory):
