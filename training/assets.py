@@ -7,7 +7,7 @@ masks) that the caller names add real surfaces. A part of each kind is held out 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.annotated import AnnotatedClip
 from training.held_out import refuse_held_out
 from training.objects import PAINTERS, SIZE, Sprite
 from training.scenes import Camera, Layer, Motion, Scene
@@ -26,7 +27,11 @@ _IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 @dataclass(frozen=True)
 class Folders:
-    """Where real material lies. `cutouts` holds `images/` and `masks/` with equal stems."""
+    """Where real material lies.
+
+    A folder of `cutouts` holds `images/` and `masks/` with equal stems, or PNG files whose alpha is
+    the mask.
+    """
 
     images: tuple[Path, ...] = ()
     clips: tuple[Path, ...] = ()
@@ -37,14 +42,17 @@ class Folders:
 class Assets:
     """Lists to draw from; each scene takes what it needs.
 
-    `portraits` are whole photographs with the mask (0 or 1) of the one object in them.
+    `cutouts` has one list per folder, and a folder counts as much as another, however many cut-outs
+    it holds. `portraits` are whole photographs with the mask (0 or 1) of the one object in them.
+    Where there are `annotated` clips, training on clips sees nothing else.
     """
 
     sprites: list[Sprite]
     photos: list[Image]
     clips: list[list[Image]]
-    cutouts: list[Sprite]
+    cutouts: list[list[Sprite]]
     portraits: list[tuple[Image, NDArray[np.uint8]]]
+    annotated: list[AnnotatedClip] = field(default_factory=list)
 
     def skin(self, rng: Rng) -> Image:
         """A texture for a painted sprite: procedural, or cut from a photograph."""
@@ -57,8 +65,9 @@ class Assets:
         return random_texture(rng, SIZE)
 
     def sprite(self, rng: Rng) -> Sprite:
-        if self.cutouts and rng.random() < 0.2:
-            return self.cutouts[int(rng.integers(len(self.cutouts)))]
+        if self.cutouts and rng.random() < 0.45:
+            folder = self.cutouts[int(rng.integers(len(self.cutouts)))]
+            return folder[int(rng.integers(len(folder)))]
         return self.sprites[int(rng.integers(len(self.sprites)))]
 
     def background(self, rng: Rng) -> list[Image]:
@@ -87,18 +96,12 @@ def load_assets(
     photos = [_photo(p) for i, p in enumerate(photo_paths) if (i % 10 == 5) == held]
     clip_paths = [p for folder in folders.clips for p in sorted(folder.glob("*.mp4"))]
     clips = [_clip(p, frame_step) for i, p in enumerate(clip_paths) if (i % 9 == 4) == held]
-    cutouts, portraits = [], []
-    for folder in folders.cutouts:
-        for i, path in enumerate(_listed([folder / "images"])):
-            if (i % 10 == 5) == held:
-                image, mask = _photo(path), folder / "masks" / f"{path.stem}.png"
-                mask_hw = _mask(mask, image)
-                if not mask_hw.any():
-                    continue
-                portraits.append((image, mask_hw))
-                cutouts.append(_cutout(image, mask_hw))
+    portraits = [found for folder in folders.cutouts for found in _portraits(folder, held)]
+    cutouts = [_cutout(image, mask_hw) for image, mask_hw in portraits]
+    drawn = [_drawn_cutouts(folder, held) for folder in folders.cutouts]
     stills = photos + [image for image, _ in portraits] + [clip[0] for clip in clips]
-    assets = Assets([], stills, clips, cutouts, portraits)
+    kinds = [kind for kind in (cutouts, *drawn) if kind]
+    assets = Assets([], stills, clips, kinds, portraits)
     assets.sprites.extend(_paint(rng, assets) for _ in range(sprites))
     return assets
 
@@ -147,6 +150,42 @@ def _mask(path: Path, image: Image) -> NDArray[np.uint8]:
     stored = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     inside = (stored > (127 if stored.max() > 1 else 0)).astype(np.float32)
     return (cv2.resize(inside, image.shape[1::-1]) > 0.5).astype(np.uint8)
+
+
+def _portraits(folder: Path, held: bool) -> list[tuple[Image, NDArray[np.uint8]]]:
+    """The photographs of `folder/images` with their masks, of one split."""
+    found = []
+    for i, path in enumerate(_listed([folder / "images"])):
+        if (i % 10 == 5) == held:
+            image = _photo(path)
+            mask_hw = _mask(folder / "masks" / f"{path.stem}.png", image)
+            if mask_hw.any():
+                found.append((image, mask_hw))
+    return found
+
+
+def _drawn_cutouts(folder: Path, held: bool) -> list[Sprite]:
+    """The PNG files below `folder` whose alpha is the mask of one solid object, of one split."""
+    if (folder / "masks").is_dir():
+        return []
+    paths = [p for i, p in enumerate(sorted(folder.rglob("*.png"))) if (i % 10 == 5) == held]
+    return [sprite for path in paths if (sprite := _drawn_cutout(path)) is not None]
+
+
+def _drawn_cutout(path: Path) -> Sprite | None:
+    """RGBA, its longer side at most `SIZE`; None when there is no solid object in it."""
+    refuse_held_out(path)
+    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.dtype != np.uint8 or stored.ndim != 3 or stored.shape[2] != 4:
+        return None
+    solid_hw = (stored[..., 3] > 127).astype(np.uint8)
+    x, y, w, h = cv2.boundingRect(solid_hw)
+    if min(w, h) < 24 or not 0.2 < solid_hw.sum() / (w * h) < 0.95:
+        return None  # thin, scattered, or a picture with a background of its own
+    sprite = cv2.cvtColor(stored[y : y + h, x : x + w], cv2.COLOR_BGRA2RGBA)
+    factor = min(1.0, SIZE / max(w, h))
+    shrunk = cv2.resize(sprite, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, np.uint8)
 
 
 def _cutout(image: Image, mask_hw: NDArray[np.uint8]) -> Sprite:

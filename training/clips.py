@@ -1,4 +1,4 @@
-"""Batches of generated clips for training SAM2: frames, and the masks of a few objects in them."""
+"""Batches of clips for training SAM2: frames, and the masks of a few objects in them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
+from training.annotated import random_window
 from training.assets import Assets, random_scene, repaint
+from training.masklets import random_masklets
 from training.scenes import degrade
 from training.textures import Rng
 
 _SMALLEST_PX = 40
+_TRIES = 20  # at a real clip, before a generated one stands in
 
 
 @dataclass(frozen=True)
 class ClipShape:
-    """How many clips, frames and objects a batch holds, and the frames' side in pixels."""
+    """How many clips, frames and objects a batch holds, and the frames' side in pixels.
+
+    `real` clips show regions of real clips, unless there are none; the others are generated.
+    """
 
     clips: int
     frames: int
     objects: int
     size: int = 256
+    real: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +43,26 @@ class ClipBatch:
 
 def make_clip(rng: Rng, assets: Assets, shape: ClipShape) -> tuple[np.ndarray, np.ndarray]:
     """One clip: images (t, h, w, 3) uint8 and masks (k, t, h, w) bool."""
+    sizes = (shape.frames, shape.objects, shape.size)
+    for _ in range(_TRIES):
+        if assets.annotated:
+            clip = assets.annotated[int(rng.integers(len(assets.annotated)))]
+            found = random_window(rng, clip, *sizes)
+        elif shape.real and assets.clips:
+            frames = assets.clips[int(rng.integers(len(assets.clips)))]
+            found = random_masklets(rng, frames, *sizes)
+        else:
+            break
+        if found is not None and (found[1][:, 0].sum((1, 2)) >= _SMALLEST_PX).all():
+            images, masks = found
+            repeated = np.resize(np.arange(len(masks)), shape.objects)
+            return np.stack(degrade(rng, list(images))), masks[repeated]
+    if assets.annotated:
+        raise ValueError(f"no annotated object of {_SMALLEST_PX} pixels at {shape.size} px")
+    return _generated_clip(rng, assets, shape)
+
+
+def _generated_clip(rng: Rng, assets: Assets, shape: ClipShape) -> tuple[np.ndarray, np.ndarray]:
     while True:
         scene = random_scene(rng, assets, objects=shape.objects + 1, speed=rng.uniform(0.5, 1.8))
         times = rng.integers(0, 6) + rng.choice([1, 1, 2, 2, 3, 4]) * np.arange(shape.frames)
@@ -65,4 +92,5 @@ class ClipStream(IterableDataset[ClipBatch]):
             clips = [make_clip(rng, self.assets, self.shape) for _ in range(self.shape.clips)]
             images, masks = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))
             yield ClipBatch(images, masks)
-            repaint(rng, self.assets, 1)
+            if self.assets.sprites:
+                repaint(rng, self.assets, 1)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.assets import Assets, random_camera, random_motion, repaint
+from training.flow import flow_places
 from training.scenes import Float, Layer, Scene
 from training.textures import Image, Rng, random_texture
 
@@ -143,7 +144,7 @@ class PairMaker:
         if self.rng.random() < 0.5:
             first, second = second, first
         key = self._number(("clip", index))
-        surface, known = _flow_surface(first, second)
+        surface, known = flow_places(first, second)
         if known.mean() < 0.3:
             return self.still_twice()
         owner = np.where(known, key, 0)
@@ -179,23 +180,6 @@ def _plain_source(image: Image, key: int) -> Source:
     height, width = image.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     return Source(image, np.full((height, width), key), np.dstack([x, y]))
-
-
-def _flow_surface(first: Image, second: Image) -> tuple[Float, NDArray[np.bool_]]:
-    """For each pixel of `second` its place in `first`, and whether the way back agrees."""
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    a, b = (cv2.pyrDown(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in (first, second))
-    to_first, to_second = flow.calc(b, a, None), flow.calc(a, b, None)
-    height, width = b.shape
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    place = np.dstack([x, y]) + to_first
-    back = cv2.remap(to_second, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
-    error = np.linalg.norm(to_first + back, axis=-1)
-    known = error < 0.8 + 0.03 * np.linalg.norm(to_first, axis=-1)
-    known &= (place >= 0).all(-1) & (place < (width, height)).all(-1)
-    full_wh = first.shape[1::-1]
-    known = cv2.resize(known.astype(np.uint8), full_wh, interpolation=cv2.INTER_NEAREST) > 0
-    return cv2.resize(2 * place, full_wh), known
 
 
 def shared_place(rng: Rng, a: Source, b: Source) -> tuple[NDArray, NDArray] | None:

@@ -25,9 +25,12 @@ def content_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def refuse_held_out(path: Path) -> None:
-    """Raise ValueError when `path` is measuring material."""
-    if any(name in part.lower() for part in path.resolve().parts for name in _NAMES):
+def refuse_held_out(path: Path, *, by_name: bool = True) -> None:
+    """Raise ValueError when `path` is measuring material.
+
+    `by_name=False` is for folders that are called after a format, and looks at the content alone.
+    """
+    if by_name and any(name in part.lower() for part in path.resolve().parts for name in _NAMES):
         raise ValueError(f"{path} is measuring material by its path; it must not be trained on")
     if content_hash(path) in _hashes():
         raise ValueError(f"{path} is measuring material by its content; it must not be trained on")

@@ -30,7 +30,7 @@ def noisy_boxes(masks_nhw: torch.Tensor, generator: torch.Generator) -> torch.Te
     x2, y2 = width - columns.flip(1).argmax(1), height - rows.flip(1).argmax(1)
     corners = torch.stack([x1, y1, x2, y2], 1).float().view(n, 2, 2)
     sides = (corners[:, 1] - corners[:, 0]).unsqueeze(1)
-    noise = torch.randn(corners.shape, generator=generator).to(corners.device)
+    noise = torch.randn(corners.shape, generator=generator, device=generator.device)
     moved = corners + (noise * 0.08 * sides).clamp(-20, 20)
     return moved.clamp(min=0.0, max=float(max(width, height)))
 
@@ -42,8 +42,8 @@ def first_prompt(masks_nhw: torch.Tensor, kind: PromptKind, generator: torch.Gen
         parts.append(noisy_boxes(masks_nhw, generator))
         labels += [2, 3]
     if kind.endswith("points"):
-        positives = int(torch.randint(1, 4, (1,), generator=generator))
-        negatives = int(torch.randint(0, 3, (1,), generator=generator))
+        positives = _drawn(1, 4, generator)
+        negatives = _drawn(0, 3, generator)
         for _ in range(positives):
             parts.append(sample_pixel(masks_nhw, generator))
             labels.append(1)
@@ -53,6 +53,11 @@ def first_prompt(masks_nhw: torch.Tensor, kind: PromptKind, generator: torch.Gen
     coords = torch.cat(parts, dim=1)
     point_labels = torch.tensor(labels, dtype=torch.int32, device=coords.device)
     return {"point_coords": coords, "point_labels": point_labels.expand(len(coords), -1)}
+
+
+def _drawn(low: int, high: int, generator: torch.Generator) -> int:
+    """A whole number from `low` to `high - 1`."""
+    return int(torch.randint(low, high, (1,), generator=generator, device=generator.device))
 
 
 def corrected(

@@ -252,11 +252,9 @@ def _optimizer(parameters: list[torch.nn.Parameter], plan: Plan) -> torch.optim.
 
 
 def _assets(folders: Folders, plan: Plan, split: str) -> Assets:
-    """Material of one split, without cut-outs whose mask is empty."""
+    """Material of one split."""
     sprites = plan.sprites if split == "train" else max(plan.sprites // 4, 10)
-    assets = load_assets(folders, sprites=sprites, seed=plan.seed, split=split)
-    assets.cutouts[:] = [cutout for cutout in assets.cutouts if cutout.size]
-    return assets
+    return load_assets(folders, sprites=sprites, seed=plan.seed, split=split)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -63,17 +63,17 @@ STAGES = (
         0.7,
         (
             *(_SINGLES, ClipShape(4, 4, 3, 192), ClipShape(3, 6, 3, 192)),
-            *(ClipShape(2, 8, 3, 192), ClipShape(2, 6, 3, 256)),
+            *(ClipShape(2, 8, 3, 192), ClipShape(2, 6, 3, 256), ClipShape(3, 6, 3, 192, real=True)),
         ),
-        (0.35, 0.45, 0.08, 0.12),
+        (0.3, 0.42, 0.16, 0.12),
     ),
     Stage(
         1.0,
         (
             *(ClipShape(3, 4, 3, 256), ClipShape(2, 6, 3, 256), ClipShape(2, 8, 3, 256)),
-            ClipShape(clips=6, frames=1, objects=4, size=256),
+            *(ClipShape(6, 1, 4, 256), ClipShape(2, 6, 3, 256, real=True)),
         ),
-        (0.35, 0.45, 0.08, 0.12),
+        (0.3, 0.42, 0.16, 0.12),
     ),
 )
 
@@ -102,6 +102,7 @@ class Trainer:
     seed: int
     learning_rate: float
     workers: int = 0
+    stages: tuple[Stage, ...] = STAGES
     step: int = 0
     seconds: float = 0.0
     _streams: dict[ClipShape, Any] = field(default_factory=dict)
@@ -112,8 +113,9 @@ class Trainer:
         self.rng = np.random.default_rng(self.seed)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(0.995))
         self.runner = ClipRunner(self.model, self.generator)
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        plain = [p for p in self.model.parameters() if p.ndim <= 1]
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        decayed = [p for p in trained if p.ndim > 1]
+        plain = [p for p in trained if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98))
 
@@ -132,11 +134,13 @@ class Trainer:
     def train_step(self) -> dict[str, float]:
         """One update; returns the mean losses."""
         share = self.budget.share(self.seconds, self.step)
-        stage = next(s for s in STAGES if share <= s.until)
+        stage = next(s for s in self.stages if share <= s.until)
         shape = stage.shapes[int(self.rng.integers(len(stage.shapes)))]
         shares = np.array(stage.kind_shares)
         if shape.frames == 1:
             shares = shares * [0, 1, 1, 1]
+        if shape.real:  # a region is no object: only its mask says what is meant
+            shares = np.array([1.0, 0, 0, 0])
         kind = _KINDS[int(self.rng.choice(4, p=shares / shares.sum()))]
         corrections = int(shape.frames == 1 and self.rng.random() < 0.4)
         late = shape.frames > 2 and self.rng.random() < 0.25
@@ -179,16 +183,18 @@ class Trainer:
 
 
 @torch.inference_mode()
-def validate(model: SAM2Base, assets: Assets, clips: int = 8) -> dict[str, float]:
+def validate(model: SAM2Base, assets: Assets, clips: int = 8, size: int = 256) -> dict[str, float]:
     """Mean J (over frames after the first, objects in view) on fixed held-out clips, by prompt."""
     model.eval()
-    runner = ClipRunner(model, torch.Generator().manual_seed(0))
+    device = next(model.parameters()).device
+    runner = ClipRunner(model, torch.Generator(device).manual_seed(0))
     rng = np.random.default_rng(12345)
-    shape = ClipShape(clips=1, frames=8, objects=3)
+    shape = ClipShape(clips=1, frames=8, objects=3, size=size)
     scores: dict[str, list[float]] = {"mask": [], "box": [], "box first frame": []}
     for _ in range(clips):
         images, masks = make_clip(rng, assets, shape)
-        batch = ClipBatch(torch.from_numpy(images)[None], torch.from_numpy(masks)[None])
+        both = (torch.from_numpy(part)[None].to(device) for part in (images, masks))
+        batch = ClipBatch(*both)
         for kind in ("mask", "box"):
             _, predicted = runner.run(batch, kind)
             truth = batch.masks_bkthw
@@ -212,9 +218,9 @@ def new_model(device: str, seed: int) -> SAM2Base:
     return model
 
 
-def export(average: AveragedModel, path: Path) -> None:
-    """Write the averaged weights in SAM2's checkpoint form, in half precision."""
-    weights = {k: v.half().cpu() for k, v in average.module.state_dict().items()}
+def export(average: AveragedModel, path: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write the averaged weights in SAM2's checkpoint form."""
+    weights = {k: v.to("cpu", dtype) for k, v in average.module.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     torch.save({"model": weights}, partial)
@@ -228,6 +234,9 @@ def train(
     *,
     check_minutes: float,
     check_clips: int = 8,
+    check_size: int = 256,
+    exported: str = "sam2_demo.pt",
+    dtype: torch.dtype = torch.float16,
 ) -> None:
     """Train until the budget is spent; log, check, export and save on the way."""
     output.mkdir(parents=True, exist_ok=True)
@@ -244,10 +253,11 @@ def train(
             recent = []
         if trainer.seconds - checked > 60 * check_minutes or done:
             checked = trainer.seconds
-            export(trainer.average, output / "sam2_demo.pt")
+            export(trainer.average, output / exported, dtype)
             torch.save(trainer.state(), output / "state.part")
             (output / "state.part").replace(saved)
-            _log(output, trainer, validate(trainer.average.module, val_assets, check_clips))
+            scores = validate(trainer.average.module, val_assets, check_clips, check_size)
+            _log(output, trainer, scores)
 
 
 def _log(output: Path, trainer: Trainer, values: dict[str, float]) -> None:
@@ -267,7 +277,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--steps", type=int, help="Train for this many steps instead; repeatable exactly.")
 @click.option("--images", multiple=True, type=_FOLDER, help="A folder of photographs.")
 @click.option("--clips", multiple=True, type=_FOLDER, help="A folder of MP4 clips.")
-@click.option("--cutouts", multiple=True, type=_FOLDER, help="A folder with images/ and masks/.")
+@click.option("--cutouts", multiple=True, type=_FOLDER, help="A folder of cut-outs.")
 @click.option("--output", type=click.Path(path_type=Path), required=True)
 @click.option("--weights", type=_FILE, help="Start from this checkpoint instead of from nothing.")
 @click.option("--begin", default=0.0, show_default=True, help="Place in the schedule, 0 to 1.")
