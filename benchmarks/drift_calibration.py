@@ -18,10 +18,10 @@ from benchmarks.generated_cases import FrameList
 from benchmarks.leaving_cases import LeavingCase
 from tracker.masks import BoolMask, iou
 from tracker.memory.prompting import find_prompts
-from tracker.session.appearance import Likeness, look, whole_look
 from tracker.session.drift import Ramp, Rules, Thresholds, Verdict, observe, size_sign
-from tracker.session.history import History, RunHistory, judge_run
-from tracker.session.run_references import RunReferences
+from tracker.session.watch.appearance import Likeness, look, whole_look
+from tracker.session.watch.history import History, RunHistory, judge_run
+from tracker.session.watch.run_references import RunReferences
 
 SOUND, WRONG = 0.7, 0.5
 _HIGHEST_WEIGHT = 0.95

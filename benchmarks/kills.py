@@ -26,9 +26,9 @@ from benchmarks.results import Row, write_table
 from tests.made_videos import make_video
 from tracker.models.sam2 import load_video_predictor
 from tracker.session.progress import Progress
-from tracker.session.resuming import track_or_resume
+from tracker.session.resume.resuming import track_or_resume
+from tracker.session.resume.snapshots import EVERY
 from tracker.session.run_folder import RunFolder
-from tracker.session.snapshots import EVERY
 from tracker.session.tracking import track
 from tracker.settings import TrackSettings
 from tracker.types import Prompt

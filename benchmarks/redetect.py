@@ -25,8 +25,8 @@ from benchmarks.real_cases import davis
 from benchmarks.results import Row, write_table
 from tracker.masks import BoolMask, iou
 from tracker.session.drift import thresholds
-from tracker.session.look_again import Eyes, LookAgain
 from tracker.session.propagation import propagate
+from tracker.session.watch.look_again import Eyes, LookAgain
 from tracker.settings import TrackSettings
 from tracker.types import Frame, Prompt
 

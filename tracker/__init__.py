@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tracker.models.sam2 import ImagePrompter, load_video_predictor
     from tracker.models.streaming import build_streaming_video_predictor
     from tracker.output.export import ExportOptions, detections
-    from tracker.session.exporting import export_run
-    from tracker.session.importing import import_run
+    from tracker.session.exchange.exporting import export_run
+    from tracker.session.exchange.importing import import_run
     from tracker.session.run_folder import RunFolder
     from tracker.session.session import TrackSession
     from tracker.session.tracking import track
@@ -46,9 +46,9 @@ _HOMES = {
     "VideoWriter": "tracker.video",
     "build_streaming_video_predictor": "tracker.models.streaming",
     "detections": "tracker.output.export",
-    "export_run": "tracker.session.exporting",
+    "export_run": "tracker.session.exchange.exporting",
     "find_prompts": "tracker.memory.prompting",
-    "import_run": "tracker.session.importing",
+    "import_run": "tracker.session.exchange.importing",
     "load_features": "tracker.models.dinov2",
     "load_video_predictor": "tracker.models.sam2",
     "open_video": "tracker.video",

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from tracker.cli import main
-from tracker.session.measuring import read_measures, total
+from tracker.session.images.measuring import read_measures, total
 from tracker.video import read_index_mask, write_index_mask
 
 SAMPLES = Path(__file__).parents[2] / "samples"

@@ -13,7 +13,7 @@ from tests.made_videos import make_video
 from tracker.output.export import FORMATS
 from tracker.output.export.scores import COLUMNS
 from tracker.output.styles import STYLES
-from tracker.session.exporting import export_run
+from tracker.session.exchange.exporting import export_run
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "formats").glob("*.md"))
 EXAMPLES = [

@@ -163,7 +163,7 @@ def test_a_folder_that_is_no_run_is_never_touched(tmp_path, run_info, prompts, o
 def test_a_second_writer_is_told_who_is_at_work(tmp_path, run_info, prompts, result):
     folder = tmp_path / "run"
     code = (
-        "import sys, pathlib; from tracker.session.durable import check_not_locked\n"
+        "import sys, pathlib; from tracker.session.lock import check_not_locked\n"
         "check_not_locked(pathlib.Path(sys.argv[1]))\n"
     )
     ask = [sys.executable, "-c", code, str(folder / LOCK)]

@@ -17,7 +17,7 @@ from tracker.errors import (
     VideoError,
 )
 from tracker.masks import to_index_mask
-from tracker.session.exporting import export_run
+from tracker.session.exchange.exporting import export_run
 from tracker.session.progress import Progress
 from tracker.session.run_folder import RunFolder
 from tracker.session.summary import summarise

@@ -8,9 +8,9 @@ import pytest
 from tests.made_videos import make_video
 from tracker.session import propagation
 from tracker.session.propagation import Watch, propagate
+from tracker.session.resume.snapshots import Snapshots
 from tracker.session.run_folder import RunFolder
 from tracker.session.session import TrackSession
-from tracker.session.snapshots import Snapshots
 from tracker.session.tracking import track
 from tracker.settings import TrackSettings
 from tracker.types import Prompt

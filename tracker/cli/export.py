@@ -12,7 +12,7 @@ from tracker.cli.progress import ProgressBar
 from tracker.output.export import FORMATS, ExportOptions
 from tracker.output.export.options import CutoutKind, Pictures, parse_split
 from tracker.output.styles import OVERLAY, STYLES
-from tracker.session.exporting import Output, export_run
+from tracker.session.exchange.exporting import Output, export_run
 from tracker.session.run_folder import RunFolder
 
 _PATH = click.Path(path_type=Path)

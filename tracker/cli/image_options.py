@@ -100,8 +100,8 @@ def wanted(options: dict[str, Any], review: bool) -> Wanted:
     from tracker.output.export import ExportOptions
     from tracker.output.export.options import parse_split
     from tracker.session.images.batch import Wanted
+    from tracker.session.images.measuring import read_measures
     from tracker.session.images.outputs import check_formats
-    from tracker.session.measuring import read_measures
 
     formats, split, measure = (options.pop(name) for name in ("formats", "split", "measure"))
     named = [name.strip() for name in formats.split(",") if name.strip()]

@@ -9,7 +9,7 @@ import click
 
 from tracker.cli.progress import ProgressBar
 from tracker.cli.summary import print_summary
-from tracker.session.importing import IMPORTERS, import_run
+from tracker.session.exchange.importing import IMPORTERS, import_run
 from tracker.session.summary import summarise
 
 _PATH = click.Path(path_type=Path)

@@ -323,7 +323,7 @@ def _from_run(
     path: Path, object_id: int | None, frame: int
 ) -> tuple[NDArray[np.uint8], BoolMask, str | None]:
     """The image, the object's mask and its label in a run."""
-    from tracker.session.exporting import open_again
+    from tracker.session.exchange.exporting import open_again
     from tracker.session.run_folder import RunFolder
 
     run = RunFolder(path)

@@ -16,7 +16,7 @@ from tracker.errors import PromptError, SettingsError
 from tracker.session.prompts_file import read_prompts
 
 if TYPE_CHECKING:
-    from tracker.session.refining import Refined
+    from tracker.session.refine.refining import Refined
 
 _PATH = click.Path(path_type=Path)
 
@@ -60,9 +60,9 @@ def refine(
     are again what they were, and backward to the frame before it that can be trusted. All other
     masks keep their bytes. Each correction is a revision that --undo takes back.
     """
-    from tracker.session import refining
-    from tracker.session.corrections import Corrections
-    from tracker.session.recomputing import Settling
+    from tracker.session.refine import refining
+    from tracker.session.refine.corrections import Corrections
+    from tracker.session.refine.recomputing import Settling
 
     corrections = Corrections(
         prompts=tuple(parse_prompts(points, boxes, masks)),

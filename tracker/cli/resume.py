@@ -20,7 +20,7 @@ def resume(run: Path, as_json: bool) -> None:
     It goes on from its newest snapshot, with the video, model and settings that it was begun with;
     at most 64 processed frames are tracked again. A complete run is left as it is.
     """
-    from tracker.session.resuming import resume as go_on
+    from tracker.session.resume.resuming import resume as go_on
     from tracker.session.summary import summarise
 
     with ProgressBar() as progress:

@@ -17,7 +17,7 @@ from tracker.session.run_folder import CONTACT, TIMELINE, RunFolder
 
 if TYPE_CHECKING:
     from tracker.session.drift import Episode
-    from tracker.session.reviewing import Review
+    from tracker.session.watch.reviewing import Review
 
 _COLUMNS = ("object", "label", "look at", "frames", "state", "doubt", "because")
 
@@ -39,7 +39,7 @@ def review(
     Writes review.json, timeline.png and contact.png into the run folder.
     """
     folder = RunFolder(run)
-    from tracker.session.reviewing import review_run
+    from tracker.session.watch.reviewing import review_run
 
     with ProgressBar() as progress:
         found = review_run(

@@ -89,7 +89,7 @@ def run(
         prompts += read_prompts(file)
     if resume and overwrite:
         raise SettingsError("give --resume or --overwrite, not both")
-    from tracker.session.resuming import track_or_resume
+    from tracker.session.resume.resuming import track_or_resume
     from tracker.session.summary import summarise
     from tracker.session.tracking import track
 

@@ -10,7 +10,6 @@ Each is written to a temporary name, synced and renamed: it is complete or absen
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from tracker import durable
 from tracker.errors import ReferenceMemoryError
 from tracker.masks import BoolMask
 from tracker.types import ImageFeatures
@@ -141,20 +141,13 @@ def decode_patches(data: bytes) -> NDArray[np.float32]:
 
 def write_atomically(path: Path, data: bytes) -> str:
     """Write a file that is complete or absent; returns the SHA-256 of its bytes."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
     except OSError as error:
-        raise ReferenceMemoryError(f"cannot write {path}: {error}") from error
+        raise durable.cannot_write(path, error, ReferenceMemoryError) from error
+    # Two processes may describe the same reference anew at the same time.
+    own = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    durable.write_bytes(path, data, own, ReferenceMemoryError)
     return sha256(data)
 
 
@@ -170,17 +163,6 @@ def stored_files(folder: Path) -> set[Path]:
         for path in (folder / part).rglob("*")
         if path.is_file()
     }
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; Windows cannot open folders and needs no such call."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _encode_png(pixels: NDArray[np.uint8]) -> bytes:

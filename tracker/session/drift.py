@@ -60,7 +60,7 @@ class Rules:
         presence: of SAM2's object score, a logit.
         predicted_iou: of the decoder's own estimate.
         size: of minus the absolute logarithm of the area over the median of the trusted ones.
-        likeness: of the appearance score; see `tracker.session.appearance`.
+        likeness: of the appearance score; see `tracker.session.watch.appearance`.
         cut: doubt on the first frame of another scene.
         absent: doubt about an empty mask.
         doubtful: from this doubt on, a mask is doubtful.

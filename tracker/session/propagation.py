@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from tracker.models import snapshot
 from tracker.models.frames import FrameSource
 from tracker.models.streaming import StreamingVideoPredictor
-from tracker.session.snapshots import EVERY, Gap, PromptsAt, Snapshot, Snapshots
+from tracker.session.resume.snapshots import EVERY, Gap, PromptsAt, Snapshot, Snapshots
 from tracker.settings import Direction
 from tracker.types import Frame, ObjectMask, Prompt
 

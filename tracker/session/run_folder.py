@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from tracker.errors import RunError
 from tracker.masks import decode_rle, encode_rle, to_index_mask
 from tracker.output.export.contract import ExportInfo, FrameMasks
-from tracker.session import durable, revisions
+from tracker.session.lock import Lock
 from tracker.session.prompts_file import read_prompts
-from tracker.session.revisions import Revision
+from tracker.session.refine import revisions
+from tracker.session.refine.revisions import Revision
 from tracker.session.run_info import RunInfo
 from tracker.types import ObjectMask, Prompt
 
@@ -47,7 +48,7 @@ class RunFolder:
         """
         self.path = Path(path)
         if revisions.is_half_done(self.path):
-            with contextlib.suppress(RunError), durable.Lock(self.path / LOCK):
+            with contextlib.suppress(RunError), Lock(self.path / LOCK):
                 revisions.finish(self.path)  # another process that holds the lock is at it
         self.info = read_run_info(self.path)
 

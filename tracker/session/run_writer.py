@@ -10,11 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tracker import durable
 from tracker.errors import RunError
 from tracker.output.export import FORMATS
 from tracker.output.export.contract import FrameMasks, remove
-from tracker.session import durable, revisions
+from tracker.session.lock import Lock, check_not_locked
 from tracker.session.prompts_file import prompts_text
+from tracker.session.refine import revisions
 from tracker.session.run_folder import (
     CHUNK_FRAMES,
     CONTACT,
@@ -48,7 +50,7 @@ def check_target(folder: Path, overwrite: bool) -> None:
         return
     except OSError as error:
         raise RunError(f"{folder} cannot be a run folder: {error.strerror or error}") from error
-    durable.check_not_locked(folder / LOCK)
+    check_not_locked(folder / LOCK)
     if entries and not is_run(folder):
         raise RunError(f"{folder} exists and is not a run; name another folder with --output")
     if entries and not overwrite:
@@ -115,7 +117,7 @@ class RunWriter:
         self._begun = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = durable.Lock(self.folder / LOCK)
+            self._lock = Lock(self.folder / LOCK)
         except OSError as error:
             raise durable.cannot_write(self.folder, error) from error
 

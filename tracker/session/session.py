@@ -27,7 +27,7 @@ from tracker.session.grid import FrameGrid, GridFrames
 from tracker.session.identity import ModelIdentity
 from tracker.session.prompt_set import PromptSet
 from tracker.session.propagation import Watch, propagate
-from tracker.session.snapshots import Snapshot, Snapshots
+from tracker.session.resume.snapshots import Snapshot, Snapshots
 from tracker.settings import TrackSettings
 from tracker.types import Frame, FrameResult, ObjectMask, Prompt, VideoInfo
 from tracker.video import open_video

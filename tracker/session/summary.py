@@ -9,8 +9,8 @@ from typing import Any
 
 from tracker.output.export import FORMATS
 from tracker.session.drift import Episode
-from tracker.session.reviewing import review_stored
 from tracker.session.run_folder import RunFolder
+from tracker.session.watch.reviewing import review_stored
 from tracker.types import Prompt, confidence
 
 NAMED_EPISODES = 3

@@ -10,15 +10,15 @@ from pathlib import Path
 from tracker.errors import RunError, SettingsError
 from tracker.models.streaming import StreamingVideoPredictor
 from tracker.session.auto_prompt import AutoPrompts, remember
-from tracker.session.exporting import export_run
+from tracker.session.exchange.exporting import export_run
 from tracker.session.identity import identify_video, versions
 from tracker.session.progress import Progress
 from tracker.session.propagation import Watch
+from tracker.session.resume.snapshots import Snapshot, Snapshots
 from tracker.session.run_folder import RunFolder
 from tracker.session.run_info import RunInfo
 from tracker.session.run_writer import RunWriter, check_target
 from tracker.session.session import TrackSession
-from tracker.session.snapshots import Snapshot, Snapshots
 from tracker.settings import TrackSettings
 from tracker.types import Prompt
 
@@ -159,7 +159,7 @@ def _usual_watch(
     """The watch that the settings ask for; the run then names its feature model."""
     if not session.settings.looks_again:
         return None
-    from tracker.session.look_again import watch_session  # brings the feature model along
+    from tracker.session.watch.look_again import watch_session  # brings the feature model along
 
     watch = watch_session(session, found.memory if found else None)
     if watch:

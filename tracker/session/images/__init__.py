@@ -1,0 +1,1 @@
+"""Objects on single images: found, measured, written to one table."""

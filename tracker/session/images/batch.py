@@ -22,12 +22,12 @@ from tracker.output.export import ExportOptions
 from tracker.session.images.doubts import write_review
 from tracker.session.images.found import ImageResult
 from tracker.session.images.image_files import ImageFile, find_images
+from tracker.session.images.measuring import Measures
 from tracker.session.images.numbering import Numbering
 from tracker.session.images.outputs import Done, check_formats, write_outputs
 from tracker.session.images.settings import ImageSettings
 from tracker.session.images.store import ImageStore
 from tracker.session.images.table import ObjectTable
-from tracker.session.measuring import Measures
 from tracker.session.progress import Progress
 from tracker.types import Prompt
 from tracker.video import read_image

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tracker.durable import write_json
 from tracker.masks import box_iou, mask_box
-from tracker.session.durable import write_json
 from tracker.session.images.found import Doubt, FoundObject, ImageResult
 from tracker.video.unfinished import unfinished
 

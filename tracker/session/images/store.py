@@ -11,11 +11,12 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
+from tracker.durable import cannot_write, write_json, write_text
 from tracker.errors import RunError
 from tracker.output.export.contract import remove
-from tracker.session.durable import Lock, cannot_write, write_json, write_text
 from tracker.session.images.found import ImageResult
 from tracker.session.images.image_files import ImageFile
+from tracker.session.lock import Lock
 
 FORMAT = 1
 RECIPE, RESULTS, LOCK = "segment.json", "results", ".lock"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tracker.durable import write_json
 from tracker.masks import mask_box, mask_centre
-from tracker.session.durable import write_json
 from tracker.session.images.found import FoundObject, ImageResult
+from tracker.session.images.measuring import Measured, Measures, total
 from tracker.session.images.numbering import Numbering
-from tracker.session.measuring import Measured, Measures, total
 from tracker.video.unfinished import unfinished
 
 COLUMNS = (

@@ -1,0 +1,154 @@
+"""A fish that leaves the picture and returns elsewhere, on the embedded models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tracker.masks import iou
+from tracker.memory.store import ReferenceMemory
+from tracker.models.sam2 import load_video_predictor
+from tracker.session.progress import Progress
+from tracker.session.resume.resuming import resume
+from tracker.session.run_folder import RunFolder
+from tracker.session.session import TrackSession
+from tracker.session.tracking import track
+from tracker.session.watch.look_again import watch_session
+from tracker.settings import TrackSettings
+from tracker.types import Prompt
+from tracker.video import open_video, read_index_mask
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+POND, MEMORY = SAMPLES / "pond", SAMPLES / "memory"
+SEEN, AWAY = 5, 8  # frames before the fish leaves, and without it
+BACK = SEEN + AWAY
+SHIFT = 330  # pixels to the right on its return
+
+
+class Notices(Progress):
+    """Keeps what it is told; `stop_at` interrupts as Ctrl-C does."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.texts: list[str] = []
+        self._left = stop_at
+
+    def notice(self, text):
+        self.texts.append(text)
+
+    def frame(self):
+        if self._left is not None:
+            self._left -= 1
+            if not self._left:
+                raise KeyboardInterrupt
+
+
+def moved(image: np.ndarray) -> np.ndarray:
+    return np.roll(image, SHIFT, axis=1)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load_video_predictor("demo", "cpu")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A folder of frames: the fish, plain water, the fish again at another place."""
+    folder = tmp_path_factory.mktemp("leaving")
+    with open_video(POND / "pond.mp4") as pond:
+        frames = [frame.image_hwc for frame in pond.frames(0, SEEN + 4)]
+    water = np.full_like(frames[0], frames[0].mean(axis=(0, 1)).astype(np.uint8))
+    shown = [*frames[:SEEN], *[water] * AWAY, *map(moved, frames[SEEN:])]
+    for number, image_hwc in enumerate(shown):
+        Image.fromarray(image_hwc).save(folder / f"{number:02d}.png")
+    return folder
+
+
+def settings(**more) -> TrackSettings:
+    given = {"device": "cpu", "video": False, "redetect_after": 2, "redetect_every": 2}
+    return TrackSettings(**{**given, **more})
+
+
+@pytest.fixture(scope="module")
+def found_again(clip, demo, tmp_path_factory):
+    """A run in which the fish is shown by a mask, and what was said while it was made."""
+    truth_hw = read_index_mask(POND / "truth" / "00000.png") == 1
+    prompt = Prompt(0, 1, mask_hw=truth_hw, label="fish")
+    notices, folder = Notices(), tmp_path_factory.mktemp("runs") / "run"
+    run = track(clip, settings(redetect="auto"), [prompt], folder, predictor=demo, progress=notices)
+    return run, notices.texts
+
+
+def test_a_lost_object_is_prompted_where_it_returns(found_again):
+    run, notices = found_again
+    first, again = run.prompts
+    assert (first.source, again.source) == ("user", "redetect")
+    assert (again.object_id, again.label) == (1, "fish")
+    assert BACK <= again.frame <= BACK + 2
+    assert 0 < again.score <= 1
+    assert again.reference_id.startswith("run:")
+    assert any(f"found again on frame {again.frame}, score" in text for text in notices)
+
+
+def test_tracking_goes_on_from_there(found_again):
+    run, _ = found_again
+    truth_hw = moved(read_index_mask(POND / "truth" / f"{SEEN + 3:05d}.png") == 1)
+    (mask,) = run.frame_masks(BACK + 3).objects
+    assert iou(mask.mask_hw, truth_hw) > 0.5
+
+
+def test_states_and_appearance_are_stored(found_again):
+    run, _ = found_again
+    masks = [frame.objects[0] for frame in run.frames()]
+    assert [mask.state for mask in masks[:SEEN]] == ["visible"] * SEEN
+    assert all(mask.appearance > 0.8 for mask in masks[:SEEN])
+    assert "visible" not in {mask.state for mask in masks[SEEN : BACK - 1]}
+    assert run.info.models["features"].name == "demo"
+    lines = (run.path / "masklets" / "000000.jsonl").read_text()
+    assert '"appearance"' in lines
+
+
+def test_a_run_that_was_interrupted_after_it_found_the_object_ends_the_same(
+    found_again, clip, tmp_path
+):
+    run, _ = found_again
+    given = settings(redetect="auto", model="demo")
+    stop = Notices(stop_at=run.prompts[1].frame + 4)
+    with pytest.raises(KeyboardInterrupt):
+        track(clip, given, run.prompts[:1], tmp_path / "run", progress=stop)
+    assert len(RunFolder(tmp_path / "run").prompts) == 2
+    again = Notices()
+    resumed = resume(tmp_path / "run", progress=again)
+    assert again.texts[0] == f"going on from frame {run.prompts[1].frame}"
+    assert [p.to_json() for p in resumed.prompts] == [p.to_json() for p in run.prompts]
+    stored = [(f.name, f.read_text()) for f in (run.path / "masklets").iterdir()]
+    assert stored == [(name, (resumed.path / "masklets" / name).read_text()) for name, _ in stored]
+
+
+def test_off_means_off(clip, demo):
+    for given in (settings(), settings(redetect="off")):
+        with TrackSession(clip, given, predictor=demo) as session:
+            assert watch_session(session) is None
+
+
+def test_the_users_references_are_asked_and_left_as_they_are(clip, demo):
+    asked = settings(auto_prompt=True, memory=str(MEMORY), labels=["fish"])
+    before = [entry.id for entry in ReferenceMemory.open(MEMORY).list()]
+    with TrackSession(clip, asked, predictor=demo) as session:
+        found = session.find_prompts()
+        watch = watch_session(session, found.memory)
+        (fish,) = found.prompts
+        ids = watch._references.global_features([str(fish.object_id)]).ids
+        assert fish.reference_id in ids
+        assert watch.features.name == "demo"
+    assert [entry.id for entry in ReferenceMemory.open(MEMORY).list()] == before
+
+
+def test_a_run_without_a_watch_stores_no_appearance(clip, demo, tmp_path):
+    prompt = Prompt(0, 1, box_xyxy=(120, 90, 240, 190))
+    run = track(clip, settings(end=2), [prompt], tmp_path / "run", predictor=demo)
+    assert all(mask.appearance is None for frame in run.frames() for mask in frame.objects)
+    assert "features" not in RunFolder(run.path).info.models

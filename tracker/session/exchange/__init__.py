@@ -1,0 +1,1 @@
+"""Masks go out to the formats of other tools, and come in from them as a run."""

@@ -1,0 +1,1 @@
+"""Snapshots of a pass, and going on from the newest of them."""

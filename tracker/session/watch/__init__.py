@@ -1,0 +1,1 @@
+"""Is the mask still on the object? Asked during a run, and of its folder afterwards."""
