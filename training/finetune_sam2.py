@@ -1,7 +1,7 @@
 """Fine-tune a SAM2 on one's own annotated clips.
 
     track export RUN --format davis --output MINE
-    python -m training.finetune_sam2 MINE --model sam2.1-tiny --steps 500 --output FOLDER
+    python -m training.finetune_sam2 MINE --model sam2.1_hiera_tiny --steps 500 --output FOLDER
 
 MINE may hold many clips, and several folders may be named. Every fifth clip is kept for checking.
 The weights that come out load wherever the model's own do.
@@ -69,7 +69,7 @@ def _assets(clips: list[AnnotatedClip]) -> Assets:
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--model", default="sam2.1-tiny", show_default=True, help="An installed model.")
+@click.option("--model", default="sam2.1_hiera_tiny", show_default=True, help="An installed model.")
 @click.option(
     "--train",
     "parts",
