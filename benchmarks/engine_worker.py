@@ -27,6 +27,7 @@ from tracker.models.frames import VideoFileFrames
 from tracker.models.streaming import POSTPROCESSING, build_streaming_video_predictor
 from tracker.types import ObjectMask
 from tracker.video import VideoWriter, open_video
+from tracker.video.pipeline import WriteBehind
 
 DEMO = shipped("configs") / "sam2" / "demo.yaml"
 DEMO_WEIGHTS = shipped("checkpoints") / "sam2_demo.pt"
@@ -71,7 +72,8 @@ def build(case: Case) -> Any:
     config = str(DEMO) if demo else f"configs/sam2.1/sam2.1_hiera_{case.model}.yaml"
     torch.manual_seed(0)
     if case.engine == "ours":
-        switches = {"precision": case.precision, **case.switches}
+        # Without a word on it the drop-in predictor keeps SAM2's bits, in float32.
+        switches = {"exact": False, "precision": case.precision, **case.switches}
         predictor: Any = build_streaming_video_predictor(
             config,
             DEMO_WEIGHTS if demo else None,
@@ -177,7 +179,6 @@ def whole(predictor: Any, case: Case) -> dict[str, Any]:
 
 
 def whole_classic(predictor: Any, case: Case, target: Path) -> None:
-
     state = prompted(predictor, case, case.source)
     info = sv.VideoInfo.from_video_path(case.source)
     pictures = sv.get_video_frames_generator(case.source)
@@ -195,22 +196,24 @@ def whole_classic(predictor: Any, case: Case, target: Path) -> None:
 
 
 def whole_ours(predictor: Any, case: Case, target: Path) -> None:
-
     with open_video(Path(case.source)) as reader:
-        info = reader.info
+        rate = reader.info.frame_rate
     source = VideoFileFrames(case.source)
     state = prompted(predictor, case, source)
     annotator = sv.MaskAnnotator(color_lookup=sv.ColorLookup.TRACK)
-    rate = info.frame_rate
-    with VideoWriter(
-        target, width=source.width, height=source.height, frame_rate=rate, time_base=1 / rate
-    ) as writer:
-        for frame, objects in predictor.track(state):
-            writer.write(annotator.annotate(source[frame].copy(), detections(objects)), frame)
+    size = {"width": source.width, "height": source.height}
+    with VideoWriter(target, **size, frame_rate=rate, time_base=1 / rate) as writer:
+
+        def draw(item: tuple[int, Any, tuple[ObjectMask, ...]]) -> None:
+            frame, image_hwc, objects = item
+            writer.write(annotator.annotate(image_hwc.copy(), detections(objects)), frame)
+
+        with WriteBehind(draw) as behind:
+            for frame, objects in predictor.track(state):
+                behind.put((frame, source[frame], objects))
 
 
 def detections(objects: tuple[ObjectMask, ...]) -> Any:
-
     masks = np.stack([each.mask_hw for each in objects])
     ids = np.array([each.object_id for each in objects])
     return sv.Detections(sv.mask_to_xyxy(masks), masks, tracker_id=ids)

@@ -34,12 +34,19 @@ _SMALLEST = {
     **{"image_size": 32, "max_image_size": 32, "start": 0, "stride": 1, "seed": 0},
     **{"max_per_label": 1, "search_frames": 1, "search_samples": 1},
     **{"redetect_after": 1, "redetect_every": 1, "appearance_every": 1},
-    **{"batch_frames": 1},
+    **{"batch_frames": 1, "detect_every": 1},
 }
 # These say how the memory is asked, so they mean nothing unless it is.
 _NEED_AUTO_PROMPT = (
     *("memory", "labels", "prompt_kind", "max_per_label", "search_frames", "fallback", "remember"),
 )
+# What means something only beside one of these.
+_DETECTION = ("boxes", "text")
+_NEED_DETECTION = {
+    "detector": ("text",),
+    "box_threshold": _DETECTION,
+    "detect_every": _DETECTION,
+}
 _OPTION_NAMES = {"labels": "--label"}
 
 
@@ -66,6 +73,12 @@ class TrackSettings:
         search_samples: how many frames, evenly spaced, are looked at before the search closes in.
         fallback: `center` prompts the middle of the first frame when nothing matches.
         remember: add the accepted result on the first prompted frame to the memory.
+        boxes: a file of a detector's boxes, which become prompts; see docs/prompts.md.
+        text: the same from a zero-shot detector: phrases, each ended by a full stop.
+        detector: its name in the model registry, or a folder.
+        box_threshold: boxes with a lower score are dropped, from a file or a detector.
+        detect_every: distance of the processed frames on which boxes are asked for again; None
+            asks on the first one alone.
         redetect: `auto` watches every object while it is tracked, and looks for a lost one again;
             None is `auto` with `auto_prompt` and `off` without.
         redetect_after: an object is looked for when it was lost or doubtful on so many frames.
@@ -103,6 +116,11 @@ class TrackSettings:
     search_samples: int = 32
     fallback: Fallback | None = None
     remember: bool = False
+    boxes: str | None = None
+    text: str | None = None
+    detector: str = "auto"
+    box_threshold: float = 0.25
+    detect_every: int | None = None
     redetect: Redetect | None = None
     redetect_after: int = 3
     redetect_every: int = 4
@@ -127,6 +145,7 @@ class TrackSettings:
             if value is not None and value < smallest:
                 raise SettingsError(f"{option(name)} {value}: must be {smallest} or more")
         self._check_contradictions()
+        self._check_detection()
 
     def _check_contradictions(self) -> None:
         if self.end is not None and self.end <= self.start:
@@ -143,6 +162,25 @@ class TrackSettings:
             for name in _NEED_AUTO_PROMPT:
                 if getattr(self, name) != DEFAULTS[name]:
                     raise SettingsError(f"{option(name)} needs --auto-prompt")
+
+    def _check_detection(self) -> None:
+        chosen = [name for name in ("auto_prompt", *_DETECTION) if getattr(self, name)]
+        if len(chosen) > 1:
+            raise SettingsError(f"give {option(chosen[0])} or {option(chosen[1])}, not both")
+        for name, choices in _NEED_DETECTION.items():
+            if getattr(self, name) != DEFAULTS[name] and not {*choices} & {*chosen}:
+                raise SettingsError(f"{option(name)} needs {' or '.join(map(option, choices))}")
+        if not 0 <= self.box_threshold <= 1:
+            raise SettingsError(f"--box-threshold {self.box_threshold}: from 0 to 1")
+        if self.detect_every and self.direction == "backward":
+            raise SettingsError("--detect-every looks forward: not with --direction backward")
+        if self.detect_every and self.looks_again:
+            raise SettingsError("give --detect-every or --redetect auto, not both")
+
+    @property
+    def detects(self) -> bool:
+        """Whether a detector's boxes become prompts."""
+        return self.boxes is not None or self.text is not None
 
     @property
     def looks_again(self) -> bool:

@@ -36,7 +36,7 @@ def test_a_folder_becomes_a_data_set(track, tmp_path):
     result = track()
     assert result.exit_code == 0, result.stderr
     out = tmp_path / "runs" / "pictures-labels"
-    coco = COCO(str(out / "coco" / "annotations" / "instances.json"))
+    coco = COCO(str(out / "coco" / "annotations" / "instances_train.json"))
     assert [category["name"] for category in coco.cats.values()] == ["balloon"]
     best = max(coco.anns.values(), key=lambda annotation: annotation["score"])
     assert coco.imgs[best["image_id"]]["file_name"] == "sky.jpg" and 0 < best["score"] <= 1

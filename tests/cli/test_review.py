@@ -37,6 +37,19 @@ def test_the_table_names_the_worst_frames_and_the_reason(made):
     assert "timeline.png" in result.stdout
 
 
+def test_without_doubts_the_least_sure_frame_is_named(made, tmp_path):
+    """What is left of the run is sound; the scores of one frame are a little lower."""
+    shutil.copytree(made / "run", tmp_path / "run")
+    chunk = tmp_path / "run" / "masklets" / "000000.jsonl"
+    lines = [json.loads(line) for line in chunk.read_text().splitlines()[:ASTRAY]]
+    lines[5]["objects"][1]["score"] = 3.5
+    chunk.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = call(tmp_path / "run", "--scores-only")
+    assert result.exit_code == 0, result.output
+    assert f"nothing is doubtful on {ASTRAY} frames" in result.stdout
+    assert "the least sure is object 2 on frame 5" in result.stdout
+
+
 def test_json_is_all_that_stdout_holds(made):
     result = call(made / "run", "--scores-only", "--json")
     review = json.loads(result.stdout)

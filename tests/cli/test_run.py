@@ -73,6 +73,19 @@ def test_prompts_of_a_run_can_be_passed_back_in(track, video):
             assert (a.mask_hw == b.mask_hw).all()
 
 
+def test_boxes_of_a_detector_become_objects(track, video, tmp_path):
+    box = {"frame": 0, "box": [40, 20, 120, 100], "label": "cup", "score": 0.9}
+    (tmp_path / "boxes.json").write_text(json.dumps([box]))
+    given = ("run", video, "--boxes", "boxes.json", "--end", "2", "--no-video", "--json")
+    (entry,) = json.loads(track(*given, "--detect-every", "1").stdout)["objects"]
+    assert (entry["label"], entry["source"], entry["score"]) == ("cup", "detector", 0.9)
+    assert RunFolder("runs/clip").info.settings.boxes == str(tmp_path / "boxes.json")
+    sure = track(*given, "--box-threshold", "0.95", "--output", "sure")
+    assert sure.exit_code == 3
+    assert "nothing on frame 0; --detect-every N looks on later ones too" in sure.stderr
+    assert not (tmp_path / "sure").exists()
+
+
 def test_options_reach_the_run(track, video):
     asked = ["--start", "1", "--end", "5", "--stride", "2", "--direction", "both", "--seed", "7"]
     result = track(video, "--box", "1@3:40,20,120,100", *asked, "--no-video", "--device", "cpu")

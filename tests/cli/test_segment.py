@@ -121,6 +121,7 @@ def test_the_sample_meal_is_measured(tmp_path):
     output = ("--output", tmp_path / "out", "--no-overlay")
     called = [str(arg) for arg in ("segment", meal / "meal.jpg", *args, *output)]
     found = json.loads(CliRunner().invoke(main, called).stdout)["found"]
+    assert found["total"]["area_cm2"] == pytest.approx(total(true[1:]).area_cm2, rel=0.15)
     assert found["total"]["kcal"] == pytest.approx(total(true).quantities["kcal"], rel=0.15)
     areas = {each["label"]: each["area_cm2"] for each in found["images"]["meal"]["objects"]}
     for name, each in zip(names, true, strict=True):

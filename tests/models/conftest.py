@@ -79,7 +79,16 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    folder = tmp_path_factory.mktemp("clip")
+    return _made_clip(tmp_path_factory.mktemp("clip"), 1)
+
+
+@pytest.fixture(scope="session")
+def large_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """The same pictures at three times the size."""
+    return _made_clip(tmp_path_factory.mktemp("large-clip"), 3)
+
+
+def _made_clip(folder: Path, scale: int) -> Clip:
     rng = np.random.default_rng(7)
     ground = _texture(rng, WIDTH, HEIGHT)
     patches = [_texture(rng, 48, 40) for _ in range(3)]
@@ -89,8 +98,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
             x = int(64 + 56 * np.sin(index / 12 + 2 * number))
             y = int(52 + 44 * np.cos(index / (9 + number) + number))
             image[y : y + 40, x : x + 48] = patch
-        Image.fromarray(image).save(folder / f"{index:05d}.jpg", quality=95)
-    return Clip(folder)
+        picture = Image.fromarray(image).resize((scale * WIDTH, scale * HEIGHT))
+        picture.save(folder / f"{index:05d}.jpg", quality=95)
+    return Clip(folder, scale * HEIGHT, scale * WIDTH)
 
 
 @pytest.fixture(scope="session")
@@ -177,11 +187,12 @@ def small_models(
 
 
 @pytest.fixture(scope="session")
-def architecture() -> Callable[[str], Models]:
-    """Builds an architecture of the package sam2 with random weights at 64 px."""
+def architecture() -> Callable[..., Models]:
+    """Builds an architecture of the package sam2 with random weights at 64 px; takes overrides."""
 
-    def build(config: str) -> Models:
+    def build(config: str, *more: str) -> Models:
         overrides = ["++model.image_size=64", "++model.add_all_frames_to_correct_as_cond=true"]
+        overrides += more
         torch.manual_seed(3)
         reference = build_sam2_video_predictor(
             config, device="cpu", hydra_overrides_extra=overrides
@@ -201,13 +212,11 @@ def architecture() -> Callable[[str], Models]:
     return build
 
 
-@pytest.fixture(scope="session")
-def demo_models() -> Models:
-    """The embedded demo model."""
+def _demo(*more: str) -> Models:
     checkpoint = shipped("checkpoints") / "sam2_demo.pt"
     if not checkpoint.is_file():
         pytest.skip("the demo weights are not in this checkout")
-    overrides = ["++model.fill_hole_area=0"]
+    overrides = ["++model.fill_hole_area=0", *more]
     ours = [
         build_streaming_video_predictor(
             DEMO_CONFIG, checkpoint, device="cpu", hydra_overrides_extra=overrides, exact=exact
@@ -219,3 +228,15 @@ def demo_models() -> Models:
     )
     reference.load_state_dict(ours[0].state_dict())
     return Models(reference, *ours)
+
+
+@pytest.fixture(scope="session")
+def demo_models() -> Models:
+    """The embedded demo model."""
+    return _demo()
+
+
+@pytest.fixture(scope="session")
+def coarse_demo_models() -> Models:
+    """The embedded demo model at half its image size: a quarter of the work."""
+    return _demo("++model.image_size=128")

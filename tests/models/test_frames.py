@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import torch
 from sam2.utils.misc import load_video_frames
 
+from tracker.errors import VideoError
 from tracker.models.frames import (
     UNKNOWN_LENGTH,
     EndOfVideo,
@@ -87,3 +90,64 @@ def test_a_folder_knows_its_length(clip: Any) -> None:
 
 def test_a_frame_source_is_taken_as_it_is(clip: Any) -> None:
     assert open_frames(clip) is clip
+
+
+class Counted:
+    """A clip that allows reading ahead, and notes which frames were read in which thread."""
+
+    def __init__(self, clip: Any, read_ahead: int) -> None:
+        self.clip, self.read_ahead = clip, read_ahead
+        self.height, self.width = clip.height, clip.width
+        self.read: list[int] = []
+        self.beside: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    def __getitem__(self, index: int) -> Any:
+        self.read.append(index)
+        if threading.current_thread() is not threading.main_thread():
+            self.beside.append(index)
+        return self.clip[index]
+
+
+def test_frames_are_read_ahead_of_a_pass(predictor: Any, clip: Any) -> None:
+    passes = []
+    for read_ahead in (0, 2):
+        source = Counted(replace(clip, length=9), read_ahead)
+        state = predictor.init_state(source)
+        predictor.add_new_points_or_box(state, 0, 1, box=[60, 70, 120, 120])
+        passes.append([masks for _, _, masks in predictor.propagate_in_video(state)])
+        assert source.read == list(range(9))
+        assert source.beside == (list(range(2, 9)) if read_ahead else [])
+        assert all(not thread.name.startswith("read-ahead") for thread in threading.enumerate())
+    assert len(passes[0]) == 9 and all(map(torch.equal, *passes))
+
+
+def test_a_pass_that_is_left_early_or_goes_backward(predictor: Any, clip: Any) -> None:
+    source = Counted(clip, 2)
+    state = predictor.init_state(source)
+    predictor.add_new_points_or_box(state, 0, 1, box=[60, 70, 120, 120])
+    for frame, _, _ in predictor.propagate_in_video(state):
+        if frame == 4:
+            break
+    assert max(source.read) <= 6
+    assert all(not thread.name.startswith("read-ahead") for thread in threading.enumerate())
+    source.beside.clear()
+    assert len(list(predictor.propagate_in_video(state, 4, reverse=True))) == 5
+    assert source.beside == []
+
+
+def test_a_source_that_fails_while_read_ahead(predictor: Any, clip: Any) -> None:
+    class Torn(Counted):
+        def __getitem__(self, index: int) -> Any:
+            if index == 3:
+                raise VideoError("frame 3 cannot be read")
+            return super().__getitem__(index)
+
+    state = predictor.init_state(Torn(clip, 2))
+    predictor.add_new_points_or_box(state, 0, 1, box=[60, 70, 120, 120])
+    seen: list[int] = []
+    with pytest.raises(VideoError, match="frame 3 cannot be read"):
+        seen.extend(frame for frame, _, _ in predictor.propagate_in_video(state))
+    assert seen == [0, 1, 2]

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.sam.transformer import RoPEAttention
 
 from tracker.models import shared_attention
 from tracker.models.memory_reading import MemoryTokens
-from tracker.models.shared_attention import attend
+from tracker.models.shared_attention import _on_cpu as on_cpu
+from tracker.models.shared_attention import attend, attend_by_products
 
 SIDE, CHANNELS, OBJECTS, MEMORIES, POINTERS = 4, 32, 3, 5, 6
 
@@ -33,13 +35,13 @@ def memory_attention(heads: int, positions_everywhere: bool) -> MemoryAttention:
     return MemoryAttention(CHANNELS, True, layer, 2).eval()
 
 
-@pytest.mark.parametrize("scores_bytes", [shared_attention.SCORES_BYTES, 1])
+@pytest.mark.parametrize("scores", [shared_attention.SCORES, 1])
 @pytest.mark.parametrize(("heads", "everywhere"), [(1, False), (1, True), (2, True)])
 @torch.inference_mode()
 def test_sam2s_own_sums(
-    heads: int, everywhere: bool, scores_bytes: int, monkeypatch: pytest.MonkeyPatch
+    heads: int, everywhere: bool, scores: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_attention, "SCORES_BYTES", scores_bytes)  # 1: few rows at a time
+    monkeypatch.setattr(shared_attention, "SCORES", scores)  # 1: few rows at a time
     attention, tokens = memory_attention(heads, everywhere), SIDE * SIDE
     image, positions = torch.randn(1, tokens, CHANNELS), torch.randn(1, tokens, CHANNELS)
     count = MEMORIES * tokens + POINTERS
@@ -60,11 +62,38 @@ def test_many_rows_are_taken_in_parts() -> None:
     torch.manual_seed(2)
     q, k, v = torch.randn(1, 200, 8), torch.randn(2, 50, 8), torch.randn(2, 50, 4)
     whole = torch.softmax(q @ k.transpose(1, 2) / 8**0.5, dim=-1) @ v
-    before = shared_attention.SCORES_BYTES
+    before = shared_attention.SCORES
     try:
-        shared_attention.SCORES_BYTES = 1
+        shared_attention.SCORES = 1
         parts = shared_attention._on_cpu(q, k, v)
     finally:
-        shared_attention.SCORES_BYTES = before
+        shared_attention.SCORES = before
     torch.testing.assert_close(parts, whole)
     assert parts.shape == (2, 200, 4)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@torch.inference_mode()
+def test_attention_over_the_whole_image(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16 the products are no farther from the truth than torch's own attention."""
+    torch.manual_seed(4)
+    trunk = Hiera(
+        embed_dim=16,
+        num_heads=1,
+        stages=(1, 1, 3, 1),
+        global_att_blocks=(3, 4),
+        window_pos_embed_bkg_spatial_size=(7, 7),
+    ).eval()
+    images = torch.randn(batch, 3, 128, 128)
+    exact = trunk(images)
+    trunk.to(torch.bfloat16)
+    usual = trunk(images.bfloat16())
+    called: list[int] = []
+    monkeypatch.setattr(
+        shared_attention, "_on_cpu", lambda q, k, v: called.append(len(q)) or on_cpu(q, k, v)
+    )
+    attend_by_products(trunk)
+    found = trunk(images.bfloat16())
+    assert called == [4 * batch, 4 * batch]  # two global blocks of four heads
+    for a, b, c in zip(exact, usual, found, strict=True):
+        assert (c.float() - a).abs().mean() < 1.2 * (b.float() - a).abs().mean() + 1e-6

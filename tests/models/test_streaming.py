@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.made_videos import make_video
 from tracker.errors import ModelError, PromptError, VideoError
 from tracker.models.bounded_predictor import fill_holes
-from tracker.types import ObjectMask
+from tracker.models.streaming import build_streaming_video_predictor
+from tracker.types import Frame, ObjectMask
 
 BOX = [60, 70, 120, 120]
 
@@ -71,6 +74,34 @@ def test_state_does_not_grow_with_passes(predictor: Any, clip: Any) -> None:
             last(predictor.track(state, max_frame_num_to_track=20, reverse=reverse))
         sizes.append(size_of(state))
     assert sizes[0] == sizes[1]
+
+
+def test_few_frames_of_a_large_video_are_held(tmp_path: Path) -> None:
+    """1080p, of which 43 frames are 256 MiB; in the middle frames are only read, to save time."""
+    before = frames_alive()
+    path = make_video(tmp_path / "large.mp4", 72, size=(1920, 1080))
+    predictor = build_streaming_video_predictor(
+        "configs/sam2.1/sam2.1_hiera_t.yaml",
+        hydra_overrides_extra=["++model.image_size=64"],
+        device="cpu",
+    )
+    state = predictor.init_state(path)
+    source = state["images"].source
+    predictor.add_new_points_or_box(state, 0, 1, box=[400, 300, 1200, 900])
+    tracked = []
+    for start in (0, 66):
+        for frame, _, masks in predictor.propagate_in_video(state, start, 5):
+            assert frames_alive() - before <= 64
+            assert masks.shape == (1, 1, 1080, 1920)
+            tracked.append(frame)
+        for between in range(frame, 66):
+            assert source[between].shape == (1080, 1920, 3)
+    assert tracked == [*range(6), *range(66, 72)]
+    assert 40 < frames_alive() - before <= 64
+
+
+def frames_alive() -> int:
+    return sum(type(each) is Frame for each in gc.get_objects())
 
 
 def test_track_gives_masks_with_both_scores(predictor: Any, clip: Any) -> None:

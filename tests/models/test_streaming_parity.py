@@ -94,6 +94,51 @@ def test_the_demo_model(demo_models: Any, clip: Any) -> None:
     check(demo_models, clip, script)
 
 
+@pytest.mark.parametrize("objects", [1, 3, 7])
+def test_the_demo_weights_over_64_frames(
+    coarse_demo_models: Any, coarse_reference: Any, large_clip: Any, objects: int
+) -> None:
+    """Frames are large enough that a pixel on the edge of a mask is less than 0.001 of it."""
+    masks, scores = coarse_reference
+    state = prompt_seven(coarse_demo_models.default, large_clip, objects)
+    found = masks_of(coarse_demo_models.default, state)
+    assert_near([(frame, each[:objects]) for frame, each in masks], found)
+    ours = scores_of(state)
+    assert all(abs(score - scores[key]) < 1e-2 for key, score in ours.items())
+
+
+@pytest.fixture(scope="module")
+def coarse_reference(coarse_demo_models: Any, large_clip: Any) -> tuple[list[Any], Any]:
+    """Masks and scores of seven objects by SAM2, which tracks each as if it were alone."""
+    state = prompt_seven(coarse_demo_models.reference, str(large_clip.folder), 7)
+    masks = masks_of(coarse_demo_models.reference, state)
+    areas = [float((logits > 0).float().mean()) for _, logits in masks]
+    assert len(masks) == 64 and min(areas) > 0.01
+    return masks, scores_of(state)
+
+
+def prompt_seven(predictor: Any, source: Any, objects: int) -> Any:
+    state = predictor.init_state(source)
+    for number in range(objects):
+        x, y = 48 * (number % 4), 36 * number
+        predictor.add_new_points_or_box(state, 0, number, box=[x, y, x + 180, y + 150])
+    return state
+
+
+def test_large_with_fewer_layers(architecture: Any, clip: Any) -> None:
+    """The widths of large, and its window sizes; all its layers would take half a minute."""
+    trunk = "++model.image_encoder.trunk"
+    overrides = [f"{trunk}.stages=[1,1,3,1]", f"{trunk}.global_att_blocks=[3,4]"]
+
+    def script(predictor: Any, state: Any) -> list[Any]:
+        for number, kind in enumerate(PROMPTS, 1):
+            prompt(predictor, state, 0, number, kind)
+        return masks_of(predictor, state, max_frame_num_to_track=3)
+
+    models = architecture("configs/sam2.1/sam2.1_hiera_l.yaml", *overrides)
+    assert len(check(models, clip, script)) == 4
+
+
 @pytest.mark.parametrize(("name", "last"), [("t", 17), ("b+", 3)])
 def test_tiny_and_base_plus(architecture: Any, clip: Any, name: str, last: int) -> None:
     def script(predictor: Any, state: Any) -> list[Any]:

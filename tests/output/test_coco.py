@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
 from tests.made_runs import FRAMES, made_frames, made_info, masks_of
+from tracker.output.export import FORMATS, ExportOptions
 from tracker.video import read_image
 
 
@@ -21,7 +23,7 @@ def load(path) -> COCO:
 
 @pytest.mark.parametrize("polygons", [False, True])
 def test_pycocotools_decodes_every_mask_equal(written, kind, polygons):
-    coco = load(written("coco", kind, polygons=polygons) / "annotations" / "instances.json")
+    coco = load(written("coco", kind, polygons=polygons) / "annotations" / "instances_train.json")
     assert len(coco.imgs) == len(FRAMES)
     info = made_info(kind)
     for (frame, _), (image_id, image) in zip(made_frames(kind), coco.imgs.items(), strict=True):
@@ -44,7 +46,9 @@ def test_pycocotools_decodes_every_mask_equal(written, kind, polygons):
 
 
 def test_ids_are_unique_and_frames_are_counted(written):
-    document = json.loads((written("coco") / "annotations" / "instances.json").read_text("utf-8"))
+    document = json.loads(
+        (written("coco") / "annotations" / "instances_train.json").read_text("utf-8")
+    )
     ids = [entry["id"] for entry in document["annotations"]]
     assert ids == list(range(1, len(ids) + 1))
     assert [image["frame_id"] for image in document["images"]] == list(range(len(FRAMES)))
@@ -62,6 +66,22 @@ def test_pictures_are_those_of_the_frames(written):
 def test_without_pictures_only_annotations_are_written(written):
     folder = written("coco", frames="none")
     assert [path.name for path in folder.iterdir()] == ["annotations"]
+
+
+@pytest.mark.parametrize("name", ["coco/annotations/instances_train.json", "ytvis/instances.json"])
+def test_pictures_that_are_not_written_have_the_names_of_the_source(name, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for index in range(30):
+        (source / f"view {index}.{'webp' if index == FRAMES[1] else 'png'}").touch()
+    info = made_info(path=str(source), stems=tuple(f"view {n}" for n in range(30)))
+    with FORMATS[name.split("/")[0]](info, tmp_path, ExportOptions(frames="none")) as writer:
+        for frame, _ in made_frames():
+            writer.write(frame, None)
+    document = json.loads((tmp_path / name).read_text("utf-8"))
+    named = [image["file_name"] for image in document.get("images", ())]
+    named = named or [Path(file).name for file in document["videos"][0]["file_names"]]
+    assert named[:3] == ["view 3.png", "view 7.webp", "view 11.png"]
 
 
 def test_a_split_is_in_time_and_each_part_is_a_file(written):

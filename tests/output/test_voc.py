@@ -41,8 +41,20 @@ def test_flags_follow_border_and_state(written):
 
 
 def test_sets_list_the_frames(written):
-    sets = written("voc", split=(0.5, 0.5, 0.0)) / "ImageSets" / "Segmentation"
-    listed = {path.stem: path.read_text("utf-8").split() for path in sets.iterdir()}
-    assert listed["train"] == [f"{n:05d}" for n in FRAMES[:3]]
-    assert listed["val"] == [f"{n:05d}" for n in FRAMES[3:]]
-    assert listed["test"] == []
+    sets = written("voc", split=(0.5, 0.5, 0.0)) / "ImageSets"
+    assert {path.name for path in sets.iterdir()} == {"Main", "Segmentation"}
+    for folder in sets.iterdir():
+        listed = {path.stem: path.read_text("utf-8").split() for path in folder.iterdir()}
+        assert listed["train"] == [f"{n:05d}" for n in FRAMES[:3]]
+        assert listed["val"] == [f"{n:05d}" for n in FRAMES[3:]]
+        assert listed["test"] == []
+
+
+def test_the_label_map_names_the_colours_of_the_masks(written):
+    folder = written("voc")
+    lines = (folder / "labelmap.txt").read_text("utf-8").splitlines()[1:]
+    assert [line.split(":")[0] for line in lines] == ["background", *made_info().categories]
+    with Image.open(folder / "SegmentationClass" / f"{FRAMES[0]:05d}.png") as image:
+        palette = np.array(image.getpalette()).reshape(-1, 3)
+    for number, line in enumerate(lines):
+        assert line.split(":")[1] == ",".join(str(v) for v in palette[number])

@@ -189,6 +189,14 @@ def test_frames_are_looked_at_by_episode_and_then_by_doubt():
     assert looked[2:] == [(1, 0), (1, 12), (1, 17)]
 
 
+def test_frames_that_are_visible_come_last_and_those_beyond_doubt_not_at_all():
+    faint = [Verdict(i, "visible", doubt) for i, doubt in enumerate((0, 0.1, 0.3, 0.2, 0, 0, 0))]
+    assert frames_to_look_at([], {1: faint}, apart=2) == [(1, 2)]
+    doubtful = [Verdict(i, "doubtful", 0.6) for i in range(3)]
+    episodes = find_episodes(2, doubtful)
+    assert frames_to_look_at(episodes, {1: faint, 2: doubtful}) == [(2, 0), (1, 2)]
+
+
 @pytest.mark.parametrize("names", [("demo", "demo"), ("sam2.1_hiera_small", "dinov2_base")])
 def test_thresholds_are_there_for_every_model_and_make_sense(names):
     limits = thresholds(*names)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,6 +28,25 @@ def test_frames_follow_the_natural_order_and_keep_their_names(tmp_path):
         assert reader.info.stems == ("f1", "f2", "f10", "f11", "f100")
         assert reader.info.frame_count == 5
         assert not reader.info.has_audio
+
+
+def test_every_image_is_decoded_once(tmp_path):
+    make_image_folder(tmp_path, ["0.png", "1.png", "2.png"])
+    with open_video(tmp_path) as reader:
+        assert reader.packets_decoded == 1  # opening needs the size of the first
+        assert [painted_index(f.image_hwc) for f in reader.frames()] == [0, 1, 2]
+        assert reader.packets_decoded == 3
+
+
+def test_a_jpeg_does_not_bring_every_decoder_along(tmp_path):
+    """Pillow's fifty others take longer to import than the first mask to make."""
+    make_image_folder(tmp_path, ["0.jpg"])
+    code = (
+        "import sys; from tracker.video.images import read_image; "
+        f"read_image({str(tmp_path / '0.jpg')!r}); print('PIL.TiffImagePlugin' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
 
 
 def test_other_files_are_passed_over(tmp_path):

@@ -37,6 +37,9 @@ def memory_options(command: Command) -> Command:
             setting("prompt_kind", "What a match becomes; auto tries all and keeps the best."),
             setting("max_per_label", "Objects of one label on one image, at most.", "N"),
             setting("min_score", "Accept from this score. [default: calibrated]", "X"),
+            setting(
+                "beside_best", "Share of the best one's score that others of a label need.", "X"
+            ),
             setting("features", "A feature model; auto: the memory's own."),
         )
     ):
@@ -190,13 +193,11 @@ def _table(found: ObjectTable) -> Table:
         table.add_row(*(Text(cell) for cell in cells), *_amount_cells(found, row.measured))
     if found.quantities is not None:
         table.add_section()
-        for name, count, sums in [*found.totals()][:SHOWN]:
-            table.add_row(
-                Text(name), Text(str(count)), "total", "", "", "", *_amount_cells(found, sums)
-            )
-        if len(found.images) > 1:
-            cells = _amount_cells(found, found.total)
-            table.add_row("all", str(len(found.rows)), "total", "", "", "", *cells)
+        sums = [*found.totals()]
+        everything = ("all", sum(count for _, count, _ in sums), found.total)
+        for name, count, total in [*sums[:SHOWN], *([everything] if len(sums) > 1 else [])]:
+            cells = _amount_cells(found, total)
+            table.add_row(Text(name), "", f"total of {count}", "", "", "", *cells)
     return table
 
 

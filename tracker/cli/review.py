@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.cli.progress import ProgressBar
-from tracker.session.drift import REASONS
+from tracker.session.drift import REASONS, frames_to_look_at
 from tracker.session.run_folder import CONTACT, TIMELINE, RunFolder
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def review(
 def _print(found: Review, run: RunFolder, limit: int) -> None:
     console = Console(soft_wrap=True)
     if not found.episodes:
-        console.print(f"nothing to look at on {found.frames} frames")
+        console.print(f"nothing is doubtful on {found.frames} frames{_least_sure(found)}")
         return
     table = Table(*_COLUMNS, box=None)
     for episode in found.episodes[:limit]:
@@ -69,6 +69,13 @@ def _print(found: Review, run: RunFolder, limit: int) -> None:
         console.print(f"{left} more in review.json")
     pictures = [path for name in (TIMELINE, CONTACT) if (path := found.run / name).exists()]
     console.print(Text(f"see {' and '.join(map(str, pictures))}"))
+
+
+def _least_sure(found: Review) -> str:
+    """Where to look all the same."""
+    for object_id, frame in frames_to_look_at((), found.verdicts)[:1]:
+        return f"; the least sure is object {object_id} on frame {frame}"
+    return ""
 
 
 def _cells(episode: Episode, label: str) -> tuple[str, ...]:

@@ -34,6 +34,16 @@ _setting = settings_of(DEFAULTS)
 @_setting("search_frames", "Look for objects in the first N frames. [default: all]", "N")
 @_setting("fallback", "When nothing matches, prompt the middle of the first frame.")
 @_setting("remember", "Add the first accepted mask to the memory.")
+@click.option(
+    *("--boxes", "boxes_from"),
+    type=click.Path(resolve_path=True),
+    metavar="FILE",
+    help="Boxes of a detector on the first frame: JSON, COCO or YOLO.",
+)
+@_setting("text", "Such boxes by words: phrases, each ended by a full stop.", "'A DOG . A BALL .'")
+@_setting("detector", "Finds the words: a model of kind detector, or a folder.")
+@_setting("box_threshold", "Drop a detector's boxes with a lower score.", "X")
+@_setting("detect_every", "Ask for boxes again every N frames: what is new joins.", "N")
 @_setting("redetect", "Look for lost objects again. [default: auto with --auto-prompt]")
 @_setting("redetect_after", "Look when an object was lost or doubtful on N frames.", "N")
 @_setting("redetect_every", "Look on every Nth frame while it is lost.", "N")
@@ -69,6 +79,7 @@ def run(
     boxes: tuple[str, ...],
     masks: tuple[str, ...],
     files: tuple[str, ...],
+    boxes_from: str | None,
     output: Path | None,
     overwrite: bool,
     resume: bool,
@@ -79,11 +90,11 @@ def run(
 ) -> None:
     """Track objects through VIDEO, a file or a folder of images.
 
-    Objects are found by the reference memory (--auto-prompt), or shown by prompts in pixels of the
-    upright video; OBJ is the object's number (default 1), FRAME counts from 0. Masks, scores and
-    the annotated video are kept in the run folder.
+    Objects are found by the reference memory (--auto-prompt) or by a detector (--boxes, --text), or
+    shown by prompts in pixels of the upright video; OBJ is the object's number (default 1), FRAME
+    counts from 0. Masks, scores and the annotated video are kept in the run folder.
     """
-    settings = TrackSettings.from_options(preset, video=not no_video, **options)
+    settings = TrackSettings.from_options(preset, video=not no_video, boxes=boxes_from, **options)
     prompts = parse_prompts(points, boxes, masks)
     for file in files:
         prompts += read_prompts(file)

@@ -100,7 +100,7 @@ class TextDetector:
         """
         wanted = phrases(text)
         inputs = self._processor(
-            images=image_hwc, text=". ".join(wanted) + ".", return_tensors="pt"
+            images=np.array(image_hwc), text=". ".join(wanted) + ".", return_tensors="pt"
         ).to(self.device)
         words_w = self._phrase_of_words(inputs["input_ids"][0], len(wanted), text)
         outputs = self._model(**inputs)

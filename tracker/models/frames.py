@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tracker.errors import VideoError
+
+if TYPE_CHECKING:
+    from tracker.video.pipeline import ReadAhead
 
 UNKNOWN_LENGTH = 2**31 - 1
 """`len` of a source whose length shows only at its end.
@@ -32,7 +36,9 @@ class FrameSource(Protocol):
     """Where frames come from: an indexed video.
 
     `height` and `width` are those of every frame, in pixels. `len` is the number of frames, or
-    `UNKNOWN_LENGTH`. `source[index]` is RGB uint8 `hwc`, and raises IndexError past the end.
+    `UNKNOWN_LENGTH`. `source[index]` is RGB uint8 `hwc`, and raises IndexError past the end. A
+    source with an attribute `read_ahead` is also read in a thread, so many frames before they are
+    wanted.
     """
 
     @property
@@ -67,6 +73,7 @@ class VideoFileFrames:
         self.height, self.width = info.height, info.width
         exact = None if info.stems is None else info.frame_count
         self._length = UNKNOWN_LENGTH if exact is None else exact
+        self.read_ahead = self._reader.read_ahead
 
     def __len__(self) -> int:
         return self._length
@@ -159,6 +166,7 @@ class FrameTensors:
         self.source = source
         self._size = image_size
         self._device = device
+        self._ahead: ReadAhead[NDArray[np.uint8]] | None = None
         # Divisors are tensors because CUDA multiplies by the rounded inverse of a Python number.
         self._white = torch.tensor(255.0, device=device)
         self._mean = torch.tensor(_MEAN_RGB, device=device)[:, None, None]
@@ -167,13 +175,35 @@ class FrameTensors:
     def __len__(self) -> int:
         return len(self.source)
 
+    @contextmanager
+    def follow(self, order: range) -> Iterator[None]:
+        """A context in which frames are asked for in this order, mostly.
+
+        Forward only: a reader that walks backwards decodes a stretch at a time, which would push
+        frames out that are still wanted.
+        """
+        at_most = getattr(self.source, "read_ahead", 0)
+        if at_most < 1 or order.step != 1:
+            yield
+            return
+        from tracker.video.pipeline import ReadAhead
+
+        with ReadAhead(self._resized, order, at_most) as self._ahead:
+            try:
+                yield
+            finally:
+                self._ahead = None
+
     def __getitem__(self, index: int) -> torch.Tensor:
         if index < 0:
             raise IndexError(f"frames count from 0, not from {index}")
+        small_hwc = self._ahead.take(index) if self._ahead else self._resized(index)
+        small_chw = torch.from_numpy(small_hwc).to(self._device).permute(2, 0, 1).contiguous()
+        return small_chw.float().div_(self._white).sub_(self._mean).div_(self._std)
+
+    def _resized(self, index: int) -> NDArray[np.uint8]:
         try:
             image_hwc = self.source[index]
         except IndexError as error:
             raise EndOfVideo(f"the video has no frame {index}") from error
-        small_hwc = np.array(Image.fromarray(image_hwc).resize((self._size, self._size)))
-        small_chw = torch.from_numpy(small_hwc).to(self._device).permute(2, 0, 1).contiguous()
-        return small_chw.float().div_(self._white).sub_(self._mean).div_(self._std)
+        return np.array(Image.fromarray(image_hwc).resize((self._size, self._size)))

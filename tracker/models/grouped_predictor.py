@@ -21,7 +21,7 @@ from tracker.models.memory_policies import POLICIES, Candidates, MemoryPolicy
 from tracker.models.memory_reading import MemoryReader, Reading
 from tracker.models.precision import computing_in, lower, resolve_precision
 from tracker.models.sam_heads import HeadOutputs, decode_masks
-from tracker.models.shared_attention import attend
+from tracker.models.shared_attention import attend, attend_by_products
 from tracker.models.tables import cache_tables
 
 MOST_TOGETHER = 16
@@ -58,6 +58,8 @@ class GroupedPredictor(BoundedPredictor):
         precision = "fp32" if options.exact and options.precision == "auto" else options.precision
         self.compute_dtype = resolve_precision(precision, self.device, self.image_size)
         lower(self, self.compute_dtype)
+        if self.device.type == "cpu" and self.compute_dtype == torch.bfloat16 and not options.exact:
+            attend_by_products(self.image_encoder.trunk)
         self._policy: MemoryPolicy = POLICIES[options.memory_policy]()
         self._max_cond_frames = None if options.exact else options.max_cond_frames
         slots = self.num_maskmem - 1

@@ -1,4 +1,4 @@
-"""SAM2's memory attention for several objects on one image.
+"""SAM2's memory attention for several objects on one image, and attention that suits a CPU.
 
 What depends on the image alone is computed once: the first layer's self-attention and queries. The
 sums are those of sam2/modeling/memory_attention.py and sam2/modeling/sam/transformer.py (TR), in an
@@ -8,6 +8,7 @@ order that costs less.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,8 +16,8 @@ from torch.nn import functional as F
 
 from tracker.models.memory_reading import MemoryTokens
 
-SCORES_BYTES = 32 * 2**20
-"""How much of an attention matrix is computed at a time on a CPU: about a last-level cache."""
+SCORES = 8 * 2**20
+"""How many weights of an attention matrix are computed at a time on a CPU; they fit its cache."""
 
 
 def attend(
@@ -143,7 +144,7 @@ def _on_cpu(q_bnc: torch.Tensor, k_bmc: torch.Tensor, values_bmd: torch.Tensor) 
     batch = max(q_bnc.shape[0], k_bmc.shape[0])
     count, keys = q_bnc.shape[1], k_bmc.shape[1]
     q_bnc = q_bnc * (q_bnc.shape[2] ** -0.5)
-    rows = min(count, max(64, SCORES_BYTES // (keys * q_bnc.element_size())))
+    rows = min(count, max(64, SCORES // keys))
     scores = q_bnc.new_empty(rows, keys)
     out = values_bmd.new_empty(batch, count, values_bmd.shape[2])
     for b in range(batch):
@@ -156,3 +157,19 @@ def _on_cpu(q_bnc: torch.Tensor, k_bmc: torch.Tensor, values_bmd: torch.Tensor) 
             torch.softmax(weights, dim=-1, out=weights)
             torch.mm(weights, values_md, out=out[b, first : first + rows])
     return out
+
+
+def attend_by_products(trunk: Any) -> None:
+    """Make Hiera's attention over the whole image do as `_on_cpu`; for bfloat16 on a CPU."""
+    for block in getattr(trunk, "blocks", ()):
+        if block.window_size == 0 and not block.attn.q_pool:
+            block.attn.forward = partial(_over_the_image, block.attn)
+
+
+def _over_the_image(module: Any, tokens_bhwc: torch.Tensor) -> torch.Tensor:
+    """As sam2/modeling/backbones/hieradet.py:58-84."""
+    batch, height, width, _ = tokens_bhwc.shape
+    qkv = module.qkv(tokens_bhwc).reshape(batch, height * width, 3, module.num_heads, -1)
+    q, k, v = (each.transpose(1, 2).flatten(0, 1) for each in qkv.unbind(2))
+    out = _on_cpu(q, k, v).unflatten(0, (batch, -1)).transpose(1, 2)
+    return module.proj(out.reshape(batch, height, width, -1))

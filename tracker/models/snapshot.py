@@ -64,6 +64,12 @@ def marked(left: Tensors, points_n2: NDArray[np.float32], size_wh: tuple[int, in
     return np.asarray(mask_hw[places_n2[:, 1], places_n2[:, 0]])
 
 
+def predicted_iou(left: Tensors) -> float:
+    """The decoder's own estimate for the mask that a prompt left, 0 to 1."""
+    (value,) = (tensor for key, tensor in left.items() if key.endswith("/predicted_iou"))
+    return float(value.clamp(0, 1))
+
+
 def restore(
     predictor: StreamingVideoPredictor, state: State, tensors: Tensors, object_ids: Sequence[int]
 ) -> None:

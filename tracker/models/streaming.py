@@ -295,15 +295,16 @@ class StreamingVideoPredictor(GroupedPredictor):
         self.propagate_in_video_preflight(state)
         obj_ids = state["obj_ids"]
         order = _processing_order(state, start, max_frames, reverse)
-        for number, frame_idx in enumerate(order):
-            try:
-                self.encode_ahead(state, order[number:])
-                steps = self._track_objects(state, frame_idx, reverse)
-            except EndOfVideo:
-                return
-            pred_masks = torch.cat([masks for masks, _ in steps])
-            _, video_masks = self._get_orig_video_res_output(state, pred_masks)
-            yield frame_idx, obj_ids, video_masks, [out for _, out in steps]
+        with state["images"].follow(order):
+            for number, frame_idx in enumerate(order):
+                try:
+                    self.encode_ahead(state, order[number:])
+                    steps = self._track_objects(state, frame_idx, reverse)
+                except EndOfVideo:
+                    return
+                pred_masks = torch.cat([masks for masks, _ in steps])
+                _, video_masks = self._get_orig_video_res_output(state, pred_masks)
+                yield frame_idx, obj_ids, video_masks, [out for _, out in steps]
 
     def _check_frame(self, state: State, frame_idx: Any, name: str) -> int:
         """The frame's index, once the frame was read; its features are then in the cache."""

@@ -329,16 +329,22 @@ def frames_to_look_at(
 ) -> list[tuple[int, int]]:
     """Object id and frame, worst first: one for each episode, then others by their doubt.
 
+    Those go on with frames on which the object is held to be visible, so that there is something to
+    look at for whoever has the time; frames without any doubt are left out.
+
     Args:
         episodes: the worst first.
         verdicts: object id to its verdicts, frames ascending.
         apart: frames of one object that are less apart than so many show the same.
     """
     chosen = [(episode.object_id, episode.look_at) for episode in episodes]
-    others = [(i, v) for i, each in verdicts.items() for v in each if v.state != "visible"]
+    near = range(1 - apart, apart)
+    shown = {(i, frame + step) for i, frame in chosen for step in near}
+    others = [(i, v) for i, each in verdicts.items() for v in each if v.doubt > 0]
     for i, verdict in sorted(others, key=lambda each: -each[1].doubt):
-        if all(i != j or abs(verdict.frame - frame) >= apart for j, frame in chosen):
+        if (i, verdict.frame) not in shown:
             chosen.append((i, verdict.frame))
+            shown |= {(i, verdict.frame + step) for step in near}
     return chosen
 
 

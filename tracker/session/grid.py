@@ -78,6 +78,7 @@ class GridFrames:
         self._video = video
         self._grid = grid
         self.height, self.width = video.info.height, video.info.width
+        self.read_ahead = video.read_ahead
         # What a file claims of its length may be wrong; images are counted.
         counted = video.info.frame_count if video.info.stems else None
         length = grid.length(counted)

@@ -9,14 +9,17 @@ A bare list of prompts is taken as well. The keys of a prompt are those of `Prom
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tracker.errors import PromptError
 from tracker.types import Prompt
 
 FORMAT = 1
+_MARKS = ("frame", "object", "points", "point_labels", "box", "mask")
 
 
 def prompts_text(prompts: Iterable[Prompt]) -> str:
@@ -51,3 +54,15 @@ def read_prompts(path: str | Path) -> tuple[Prompt, ...]:
         except PromptError as error:
             raise PromptError(f"{path}, prompt {number}: {error}") from error
     return tuple(prompts)
+
+
+def digest(prompts: Iterable[Prompt]) -> str:
+    """A number for what prompts mark, whatever they are called; their order does not count."""
+    lines = sorted(json.dumps(marks(prompt), sort_keys=True) for prompt in prompts)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def marks(prompt: Prompt) -> dict[str, Any]:
+    """The part of a prompt that masks depend on, as JSON."""
+    value = prompt.to_json()
+    return {key: value[key] for key in _MARKS if key in value}

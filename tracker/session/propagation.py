@@ -40,10 +40,10 @@ class Watch(Protocol):
             objects: that took part, object ids ascending.
 
         Returns:
-            Object id to a prompt on this same frame, for any of `objects`; mostly nothing. The
-            prompts are applied at once: what the model remembers of these objects, but for their
-            other prompts, is forgotten; the frame is tracked and yielded again with its new masks,
-            without another call; and tracking goes on from there.
+            Object id to a prompt on this same frame, for any of `objects` or for a new one; mostly
+            nothing. The prompts are applied at once: what the model remembers of these objects,
+            but for their other prompts, is forgotten; new ones join; the frame is tracked and
+            yielded again with its new masks, without another call; and tracking goes on from there.
         """
         return {}
 
@@ -239,10 +239,11 @@ class _Propagation:
         self, state: dict[str, Any], position: int, found: Mapping[int, Prompt]
     ) -> None:
         for object_id, prompt in found.items():
-            if object_id not in snapshot.object_ids(state):
+            if object_id in snapshot.object_ids(state):
+                snapshot.restart(state, object_id)
+            elif object_id in self.prompts:
                 raise ValueError(f"object {object_id} does not take part at position {position}")
-            snapshot.restart(state, object_id)
-            self.prompts[object_id][position] = prompt
+            self.prompts.setdefault(object_id, {})[position] = prompt
             apply_prompt(self.predictor, state, position, prompt)
             down_to = self.watch.gap(object_id, position) if self.watch else None
             if down_to is not None and down_to < position:

@@ -85,6 +85,12 @@ class RunFolder:
         raise RunError(f"{self.path} holds no frame {index}")
 
     @property
+    def was_watched(self) -> bool:
+        """Whether masks carry what a drift watch thought of them."""
+        watched = "features" in self.info.models
+        return watched and any('"appearance"' in path.read_text("utf-8") for path in self._chunks())
+
+    @property
     def revisions(self) -> tuple[Revision, ...]:
         """What was changed since it was tracked, the first change first."""
         return revisions.list_revisions(self.path)

@@ -18,11 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tracker.errors import PromptError
+from tracker.errors import NoMatchError, PromptError
 from tracker.models.registry import resolve
 from tracker.models.sam2 import load_video_predictor
 from tracker.models.streaming import StreamingVideoPredictor
 from tracker.session.auto_prompt import AutoPrompts, ask_memory
+from tracker.session.detections import Detections
 from tracker.session.grid import FrameGrid, GridFrames
 from tracker.session.identity import ModelIdentity
 from tracker.session.prompt_set import PromptSet
@@ -160,6 +161,28 @@ class TrackSession:
         """
         found = ask_memory(self)
         for prompt in found.prompts:
+            self.add_prompt(prompt)
+        return found
+
+    @cached_property
+    def detections(self) -> Detections:
+        """The detector that the settings name. Raises PromptError or ModelError if it is unfit."""
+        return Detections(self)
+
+    def find_detections(self) -> tuple[Prompt, ...]:
+        """Ask the detector for prompts, and add what it finds.
+
+        Raises:
+            NoMatchError: when it finds nothing and the session has no other prompts.
+            PromptError, ModelError: when file, text or detector cannot be used.
+        """
+        try:
+            found = self.detections.first_prompts()
+        except NoMatchError:
+            if self.prompts:
+                return ()
+            raise
+        for prompt in found:
             self.add_prompt(prompt)
         return found
 

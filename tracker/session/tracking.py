@@ -46,7 +46,8 @@ def track(
 
     Args:
         video: a video file or a folder of images.
-        prompts: of the user; those of the reference memory are added if the settings ask for it.
+        prompts: of the user; those of the reference memory or of a detector are added if the
+            settings ask for it.
         output: the run folder; `runs/<name of the video>` by default.
         overwrite: take the place of a run that is there.
         predictor: takes the place of the model that the settings name.
@@ -54,15 +55,17 @@ def track(
             are added to `prompts.json`.
 
     Raises:
-        NoMatchError: when the memory was asked, nothing matches, and there are no other prompts.
+        NoMatchError: when memory or detector were asked, find nothing, and there are no other
+            prompts.
         InputError: for anything else that is wrong; see `tracker.errors`.
     """
     settings, prompts = settings or TrackSettings(), tuple(prompts)
     progress = progress or Progress()
     folder = Path(output) if output else default_output(video)
-    if not prompts and not settings.auto_prompt:
+    if not (prompts or settings.auto_prompt or settings.detects):
         raise SettingsError(
-            "nothing to track: give --auto-prompt, --point, --box, --mask or --prompts"
+            "nothing to track: give --auto-prompt, --point, --box, --mask, --prompts, --boxes or "
+            "--text"
         )
     _check_folder(folder, Path(video), overwrite)
     with TrackSession(video, settings, predictor=predictor) as session:
@@ -89,7 +92,11 @@ def _check_folder(folder: Path, video: Path, overwrite: bool) -> None:
 
 
 def _prepare(session: TrackSession, progress: Progress) -> AutoPrompts:
-    """Load the model, and ask the memory if the settings say so."""
+    """Ask a detector, load the model, and ask the memory, as far as the settings say so."""
+    if session.settings.detects:
+        progress.stage("looking for objects", None)
+        if not session.find_detections():
+            progress.notice("the detector finds nothing there; the given prompts are tracked")
     progress.stage("loading", None)
     if session.model.name == "demo":
         progress.notice(
@@ -108,6 +115,8 @@ def _describe(session: TrackSession, found: AutoPrompts) -> RunInfo:
     models = {"sam2": session.model}
     if found.features:
         models["features"] = found.features
+    if session.settings.detects and (detector := session.detections.model):
+        models["detector"] = detector
     return RunInfo(
         video=session.info,
         identity=identify_video(session.info.path),
@@ -141,6 +150,7 @@ def write_masks(
             _tell_new(session.prompts[len(prompts) :], progress)
             prompts = session.prompts
             writer.write_prompts(prompts)
+            writer.note(labels=session.labels)
         if looks_on:
             result = replace(result, objects=looks_on.marked(result.frame, result.objects))
         writer.write(result)
@@ -157,6 +167,8 @@ def _usual_watch(
     session: TrackSession, writer: RunWriter, found: AutoPrompts | None
 ) -> Watch | None:
     """The watch that the settings ask for; the run then names its feature model."""
+    if session.settings.detect_every:
+        return session.detections
     if not session.settings.looks_again:
         return None
     from tracker.session.watch.look_again import watch_session  # brings the feature model along
@@ -171,7 +183,8 @@ def _tell_new(prompts: Iterable[Prompt], progress: Progress) -> None:
     for prompt in prompts:
         score = "" if prompt.score is None else f", score {prompt.score:.2f}"
         name = f"object {prompt.object_id}" + (f" ({prompt.label})" if prompt.label else "")
-        progress.notice(f"{name} was lost, and found again on frame {prompt.frame}{score}")
+        how = "was lost, and found again" if prompt.source == "redetect" else "was found"
+        progress.notice(f"{name} {how} on frame {prompt.frame}{score}")
 
 
 def _tell(watch: Watch, session: TrackSession, run: Path, start: Snapshot) -> None:

@@ -40,7 +40,9 @@ class ImageFolderDecoder:
         self._images = list(only) if only is not None else _images_in(folder)
         self.problems = ProblemList()
         self.packets_decoded = 0
-        height, width = self._read(0).shape[:2]
+        self._first: NDArray[np.uint8] | None = None  # once decoded for its size, until it is read
+        self._first = self._read(0)
+        height, width = self._first.shape[:2]
         self.info = VideoInfo(
             path=str(folder),
             width=width,
@@ -59,9 +61,12 @@ class ImageFolderDecoder:
         return min(first, len(self._images) - 1)
 
     def close(self) -> None:
-        self._images = []
+        self._images, self._first = [], None
 
     def _read(self, index: int) -> NDArray[np.uint8]:
+        if index == 0 and self._first is not None:
+            first, self._first = self._first, None
+            return first
         self.packets_decoded += 1
         return read_image(self._images[index])
 

@@ -14,8 +14,9 @@ from tracker.video.unfinished import unfinished
 
 IndexMask = NDArray[np.uint8] | NDArray[np.uint16]
 
-# The decoders that may open an image, by Pillow's names.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+# The decoders that may open an image, by Pillow's names. Those of `preinit` come first: Pillow
+# loads its fifty others as soon as it meets one that is not there.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 
 # What the JPEG decoder opens; MPO is a JPEG that holds several pictures, as some cameras write it.
 _LOSSY = ("JPEG", "MPO")
@@ -100,6 +101,7 @@ def index_palette() -> NDArray[np.uint8]:
 
 def _load(path: Path) -> Image.Image:
     """Open and decode an image file with one of the known decoders."""
+    Image.preinit()
     try:
         image = Image.open(path, formats=_FORMATS)
         image.load()

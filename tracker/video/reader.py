@@ -21,6 +21,8 @@ from tracker.video.sniffing import image_format
 
 ReaderName = Literal["pyav", "decord"]
 
+_READ_AHEAD = 2
+
 
 def open_video(path: str | Path, reader: ReaderName = "pyav") -> VideoReader:
     """Open a video file, a folder of images or one image, by its content, never by its name.
@@ -87,6 +89,11 @@ class VideoReader:
     def frames_held(self) -> int:
         """How many decoded frames are in memory."""
         return len(self._ring)
+
+    @property
+    def read_ahead(self) -> int:
+        """How many frames may be read before they are wanted, without losing the newest two."""
+        return max(0, min(_READ_AHEAD, self._ring.capacity - 2))
 
     @property
     def packets_decoded(self) -> int:

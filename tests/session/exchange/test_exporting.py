@@ -13,8 +13,8 @@ from tests.full_disk import files_limited_to
 from tests.made_runs import masks_of, write_run
 from tests.made_videos import make_image_folder, make_video, painted_index
 from tracker.errors import RunError, SettingsError, VideoError
-from tracker.masks import decode_rle
 from tracker.output.export import FORMATS, ExportOptions
+from tracker.session.exchange.annotations import decode_segmentation
 from tracker.session.exchange.exporting import export_run
 from tracker.video import open_video, read_image, read_index_mask
 
@@ -69,7 +69,9 @@ def test_times_of_a_strided_part_are_those_of_the_source(sources, source, tmp_pa
     )
     with open_video(sources[source]) as video:
         times = [float(video.read(n).pts * video.info.time_base) for n in (2, 5, 8)]
-    document = json.loads((tmp_path / "out/coco/annotations/instances.json").read_text("utf-8"))
+    document = json.loads(
+        (tmp_path / "out/coco/annotations/instances_train.json").read_text("utf-8")
+    )
     assert [image["frame_index"] for image in document["images"]] == [2, 5, 8]
     assert [image["time_s"] for image in document["images"]] == pytest.approx(times, abs=1e-6)
     with open_video(tmp_path / "out" / "annotated.mp4") as video:
@@ -86,7 +88,7 @@ def test_a_run_that_broke_off_exports_what_it_has(sources, tmp_path):
     assert document["videos"][0]["length"] == 5
     first = document["annotations"][0]["segmentations"][0]
     (frame,) = [frame for frame in run.frames() if frame.index == 0]
-    assert (decode_rle(first) == masks_of(frame)[1]).all()
+    assert (decode_segmentation(first, *first["size"]) == masks_of(frame)[1]).all()
 
 
 def test_options_choose_frames_and_objects(sources, tmp_path):
@@ -94,7 +96,9 @@ def test_options_choose_frames_and_objects(sources, tmp_path):
     options = ExportOptions(only=("ring", "2"), exclude_doubtful=True, frames="none")
     started = []
     export_run(run, ["coco"], tmp_path / "out", options, on_start=started.append)
-    document = json.loads((tmp_path / "out/coco/annotations/instances.json").read_text("utf-8"))
+    document = json.loads(
+        (tmp_path / "out/coco/annotations/instances_train.json").read_text("utf-8")
+    )
     assert started == [11]
     assert 2 not in [image["frame_index"] for image in document["images"]]
     assert {entry["track_id"] for entry in document["annotations"]} == {1, 2}

@@ -10,14 +10,13 @@ import pytest
 
 from tracker.errors import PromptError
 from tracker.session.images.boxes import read_boxes
-from tracker.session.images.image_files import ImageFile
 
 PICTURE = np.zeros((100, 200, 3), np.uint8)
 
 
 def boxes(file, name: str = "a.jpg"):
     """What a file says of a picture of 200 x 100 pixels."""
-    found = read_boxes(file).of(ImageFile(Path(name), 0), PICTURE)
+    found = read_boxes(file).of(Path(name).stem, PICTURE)
     return [(tuple(round(v, 3) for v in box.xyxy), box.label, box.score) for box in found]
 
 
@@ -43,6 +42,11 @@ def test_a_list_of_boxes(written):
     assert boxes(file) == [((10, 20, 30, 40), "dog", 0.9), ((1, 2, 3.5, 4), None, 1.0)]
     assert boxes(file, "b.jpg") == [((0, 0, 5, 5), None, 1.0)]
     assert boxes(file, "c.jpg") == []
+
+
+def test_frames_of_a_video_may_go_by_their_number(written):
+    file = written([{"frame": 12, "box": [10, 20, 30, 40], "label": "dog"}])
+    assert boxes(file, "12") == [((10, 20, 30, 40), "dog", 1.0)]
 
 
 def test_coco(written):
@@ -89,7 +93,7 @@ def test_boxes_are_clipped_to_the_image(written):
 
 @pytest.mark.parametrize("box", [[300, 0, 400, 50], [30, 30, 30, 50], [30, 50, 60, 40]])
 def test_a_box_that_holds_nothing_of_the_image_is_named(written, box):
-    with pytest.raises(PromptError, match=r"of a\.jpg is empty or not on the image.*200x100"):
+    with pytest.raises(PromptError, match=r"of a is empty or not on the image.*200x100"):
         boxes(written([{"image": "a.jpg", "box": box}]))
 
 

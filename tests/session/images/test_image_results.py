@@ -13,6 +13,7 @@ from tracker.memory.prompting import Decision
 from tracker.session.images.doubts import (
     doubts_of_decisions,
     doubts_of_masks,
+    scores_needed,
     write_review,
 )
 from tracker.session.images.found import Doubt, FoundObject, ImageResult
@@ -143,15 +144,20 @@ def decision(label: str, score: float, threshold: float = 0.4) -> Decision:
 
 def test_doubts_of_decisions():
     sure = [decision("cup", 0.8), decision("cup", 0.7), decision("cat", 0.2), decision("dog", 0.6)]
-    assert doubts_of_decisions(sure) == []
+    assert doubts_of_decisions(sure, 0.8) == []
     close = [decision("cup", 0.38), decision("cat", 0.43)]
-    assert doubts_of_decisions(close) == [
+    assert doubts_of_decisions(close, 0.8) == [
         Doubt("barely accepted", "cat", 0.43, 0.4),
         Doubt("barely refused", "cup", 0.38, 0.4),
     ]
-    (weak,) = doubts_of_decisions([decision("cup", 0.5), decision("cup", 0.75)])
-    assert (weak.reason, weak.score) == ("weak beside its like", 0.5)
-    assert weak.threshold == pytest.approx(0.6)
+
+
+def test_what_is_weak_beside_its_like_is_refused():
+    decisions = [decision("cup", s) for s in (0.5, 0.57, 0.62, 0.75)] + [decision("cat", 0.5)]
+    assert scores_needed(decisions, 0.8) == pytest.approx({"cup": 0.6, "cat": 0.4})
+    assert scores_needed(decisions, 0.0) == {"cup": 0.4, "cat": 0.4}
+    found = [(doubt.reason, doubt.score) for doubt in doubts_of_decisions(decisions, 0.8)]
+    assert found == [("barely accepted", 0.62), ("barely refused", 0.57)]
 
 
 def test_the_review_lists_doubtful_images_alone(tmp_path):

@@ -85,6 +85,17 @@ def test_totals_pass_over_what_has_no_area():
     assert total([Measured(None, {})]) == Measured(None, {})
 
 
+def test_what_is_there_to_measure_by_is_not_in_the_sums(measures):
+    square_hw = np.ones((10, 10), bool)
+    objects = [("card", square_hw), ("rice", square_hw)]
+    scale = "scale: {reference: card, area_cm2: 4}\n"
+    once = measures(scale + "labels: {rice: {per_cm2: {g: 1}}}").measure(objects)
+    assert [each.area_cm2 for each in once] == [4.0, 4.0]
+    assert total(once) == Measured(4.0, {"g": 4.0})
+    listed = measures(scale + "labels: {rice: {per_cm2: {g: 1}}, card: {}}").measure(objects)
+    assert total(listed).area_cm2 == 8.0
+
+
 def test_the_longer_side_of_a_turned_rectangle():
     mask_hw = np.zeros((200, 200), np.uint8)
     corners = cv2.boxPoints(((100, 100), (120, 40), 30)).round().astype(np.int32)

@@ -100,7 +100,7 @@ def test_boxes_become_masks_and_every_output(pictures, boxes, tmp_path):
         np.count_nonzero(disc(SIZES["a"])) / 100, rel=0.15
     )
 
-    coco = COCO(str(out / "coco" / "annotations" / "instances.json"))
+    coco = COCO(str(out / "coco" / "annotations" / "instances_train.json"))
     for name, (width, height) in SIZES.items():
         mask_hw = read_index_mask(out / "masks" / f"{name}.png") == 1
         assert mask_hw.shape == (height, width)
@@ -226,7 +226,7 @@ def test_images_without_objects_have_empty_outputs_of_their_own_size(pictures, t
         mask_hw = read_index_mask(out / "masks" / f"{name}.png")
         assert mask_hw.shape == (height, width) and not mask_hw.any()
         assert (out / "yolo" / "labels" / "train" / f"{name}.txt").read_text() == ""
-    instances = json.loads((out / "coco" / "annotations" / "instances.json").read_text())
+    instances = json.loads((out / "coco" / "annotations" / "instances_train.json").read_text())
     assert len(instances["images"]) == 2 and instances["annotations"] == []
 
 

@@ -11,11 +11,14 @@ from PIL import Image
 
 from tests.made_videos import make_video
 from tracker.errors import PromptError, RunError, SettingsError
-from tracker.masks import to_index_mask
+from tracker.masks import iou, to_index_mask
 from tracker.models import snapshot
+from tracker.session.drift import Episode
+from tracker.session.prompts_file import digest
 from tracker.session.propagation import apply_prompt
-from tracker.session.refine.corrections import Corrections
-from tracker.session.refine.recomputing import Settling
+from tracker.session.refine import recomputing
+from tracker.session.refine.corrections import Corrections, Walk
+from tracker.session.refine.recomputing import Recomputing, Settling
 from tracker.session.refine.refining import preview, refine, undo
 from tracker.session.resume.resuming import resume
 from tracker.session.resume.snapshots import Snapshots
@@ -23,8 +26,9 @@ from tracker.session.run_folder import RunFolder
 from tracker.session.run_writer import RunWriter
 from tracker.session.session import TrackSession
 from tracker.session.tracking import track
+from tracker.session.watch.reviewing import newest_episodes
 from tracker.settings import TrackSettings
-from tracker.types import Prompt
+from tracker.types import ObjectMask, Prompt
 from tracker.video import read_index_mask
 
 FRAMES = 16
@@ -66,7 +70,10 @@ def run(made, tmp_path):
 
 
 @pytest.fixture
-def correct(small_predictor):
+def correct(small_predictor, monkeypatch):
+    """Corrects a run; boxes are met from their frame alone, so that SAM2 tells what to expect."""
+    monkeypatch.setattr(recomputing, "FILLS_BOX", 2)
+
     def make(run, *prompts, settling=TO_THE_END, **more):
         corrections = Corrections(prompts, **more)
         return refine(run.path, corrections, settling, predictor=small_predictor)
@@ -179,6 +186,78 @@ def test_undoing_brings_every_byte_back(run, correct):
     assert everything(target) == before
 
 
+@pytest.fixture
+def session(video, small_predictor):
+    with TrackSession(video, predictor=small_predictor) as opened:
+        yield opened
+
+
+def spilling(predicted_iou):
+    """A mask that fills the box of `NEW` and spills over it."""
+    mask_hw = np.zeros((48, 64), bool)
+    mask_hw[12:46, 32:64] = True
+    return ObjectMask(1, mask_hw, 6.0, predicted_iou)
+
+
+def test_a_box_keeps_what_it_shows_of_the_old_mask_if_that_is_held_to_be_better(
+    session, tmp_path, video, small_predictor
+):
+    box, first = Prompt(6, 1, box_xyxy=NEW), {0: FIRST}
+    alone = tracked(small_predictor, video, [box], 6, 1)[6]
+    for name, stored, expected in (
+        ("worse", spilling(0.0), alone),
+        ("elsewhere", ObjectMask(1, np.roll(spilling(0).mask_hw, 30, axis=1), 6.0, 1.0), alone),
+        ("better", spilling(1.0), None),
+    ):
+        (tmp_path / name).mkdir()
+        snapshots = Snapshots(tmp_path / name)
+        work = Recomputing(session, snapshots, 1, first, {**first, 6: box}, {6: stored})
+        mask_hw = work.first(6).mask_hw
+        if expected is None:
+            inside_hw = stored.mask_hw.copy()
+            inside_hw[:, NEW[2] :] = False
+            assert iou(mask_hw, inside_hw) > 0.85  # SAM2 sees it at 64 px
+            assert iou(mask_hw, inside_hw) > iou(mask_hw, stored.mask_hw)
+        else:
+            assert (mask_hw == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("doubted", "settle", "made"),
+    [
+        ((), 99, range(6, 10)),  # half of the way to the prompt before
+        ((range(3, 14),), 99, range(3, 10)),
+        ((range(0, 14),), 99, range(1, 10)),
+        ((range(2, 5),), 99, range(6, 10)),
+        ((range(3, 14),), 0, range(1, 10)),
+    ],
+)
+def test_backward_goes_as_far_as_masks_are_doubted(session, tmp_path, doubted, settle, made):
+    prompts = {0: FIRST, 10: Prompt(10, 1, box_xyxy=NEW)}
+    work = Recomputing(session, Snapshots(tmp_path), 1, {0: FIRST}, prompts, {}, doubted)
+    walk = Walk(10, 0, 10, back=True, own=False)
+    assert [at for at, _ in work.walk(walk, Settling(settle))] == list(reversed(made))
+    assert work.tracked == len(made) + 1
+
+
+def test_the_review_says_which_masks_are_doubted(run, correct):
+    target = run()
+    review = {"prompts": digest(target.prompts)} | {"episodes": [_episode(2, 9)]}
+    (target.path / "review.json").write_text(json.dumps(review))
+    correct(target, Prompt(8, 1, box_xyxy=NEW), settling=Settling(99))
+    assert {1, 2} & set(RunFolder(target.path).revisions[0].changed[1]) <= {2}
+    reviewed = Episode(**{**_episode(2, 9), "reasons": ("size",)})
+    assert reviewed not in newest_episodes(target)  # it was about other masks
+    undo(target.path)
+    assert newest_episodes(target) == (reviewed,)
+
+
+def _episode(first, last):
+    places = {"first": first, "last": last, "look_at": first}
+    doubts = {"state": "doubtful", "doubt": 0.7, "weight": 4.0, "reasons": ["size"]}
+    return {"object_id": 1, **places, **doubts}
+
+
 def test_points_see_the_mask_that_was_there(run, correct, video, small_predictor):
     """Brought to the frame from the nearest snapshot or prompt, as SAM2 corrects."""
     target = run()
@@ -276,13 +355,16 @@ def test_snapshots_forget_what_has_changed(run, correct):
             }
 
 
-def test_a_preview_draws_the_frame_and_changes_nothing(run, small_predictor, tmp_path):
+def test_a_preview_draws_the_frame_and_changes_nothing(run, correct, small_predictor, tmp_path):
     target = run()
     before = everything(target)
     corrections = Corrections((Prompt(6, 1, box_xyxy=NEW),))
-    preview(target.path, corrections, tmp_path / "look.png", predictor=small_predictor)
+    shown = preview(target.path, corrections, tmp_path / "look.png", predictor=small_predictor)
+    assert [mask.object_id for mask in shown] == [1, 2]
     assert Image.open(tmp_path / "look.png").size == (64, 48)
     assert everything(target) == before
+    correct(target, *corrections.prompts)
+    assert (masks(target)[6, 1] == shown[0].mask_hw).all()
     two = Corrections((Prompt(6, 1, box_xyxy=NEW), Prompt(7, 1, box_xyxy=NEW)))
     for wrong in (two, Corrections(dropped=(1,))):
         with pytest.raises(PromptError, match="a preview shows one frame"):

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.full_disk import files_limited_to
 from tests.made_videos import make_video
 from tests.session.test_watch import BOX, FOUND, Script
 from tracker.errors import ModelError, RunError
+from tracker.memory.store import ReferenceMemory
 from tracker.session import propagation
 from tracker.session.lock import Lock
 from tracker.session.progress import Progress
@@ -159,6 +161,24 @@ def test_what_a_watch_found_is_found_again_or_kept(run, small_predictor, often, 
     told = [position for position in again.told if position >= 5]
     asked = [position for position, _ in again.calls]
     assert stop > FRAMES or told + asked == list(range(5, FRAMES))
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_what_is_to_be_remembered_is_remembered_once(tmp_path, stop):
+    """Stopped before the first mask is added to the memory, and after it."""
+    samples = Path(__file__).parents[3] / "samples"
+    memory, run = tmp_path / "memory", tmp_path / "run"
+    shutil.copytree(samples / "memory", memory)
+    known = len(ReferenceMemory.open(memory).list())
+    asked = {"auto_prompt": True, "memory": str(memory), "labels": ["fish"], "remember": True}
+    settings = TrackSettings(
+        model="demo", device="cpu", redetect="off", end=3, video=False, **asked
+    )
+    with pytest.raises(KeyboardInterrupt):
+        track(samples / "pond" / "pond.mp4", settings, output=run, progress=StopAt(stop))
+    assert len(ReferenceMemory.open(memory).list()) == known + (stop > 1)
+    resume(run)
+    assert len(ReferenceMemory.open(memory).list()) == known + 1
 
 
 def test_a_run_whose_masks_are_complete_only_lacks_its_outputs(run, small_predictor):

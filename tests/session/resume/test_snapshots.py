@@ -8,7 +8,8 @@ import pytest
 from tests.full_disk import files_limited_to
 from tracker.errors import RunError
 from tracker.models import snapshot
-from tracker.session.resume.snapshots import EVERY, MOST, Snapshots, digest, marks
+from tracker.session.prompts_file import digest, marks
+from tracker.session.resume.snapshots import EVERY, MOST, Snapshots
 from tracker.types import Prompt
 
 PROMPTS = {i: {0: Prompt(0, i, box_xyxy=(2.0 * i, 2, 30, 40), label="cup")} for i in (1, 2)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +20,7 @@ VIDEO_ID = 1
 
 
 class Coco(SpooledDataset):
-    """`images/` and `annotations/instances.json`, or `instances_train.json` … when split.
+    """`images/` and `annotations/instances_train.json`, and `instances_val.json` … when split.
 
     Masks are run-length codes, or polygons along pixel edges. Image, category and annotation ids
     count from 1. `frame_id` counts the exported frames from 0, `frame_index` is the frame's index
@@ -36,12 +37,12 @@ class Coco(SpooledDataset):
         place = self.info.place(frame.index)
         part = self.options.part(place, len(self.info.frames))
         stem = self.info.stem(frame.index)
-        self.save_picture(f"images/{stem}", image_hwc)
+        file_name = self.save_picture(f"images/{stem}", image_hwc)
         height, width = self.info.size_hw(frame, image_hwc)
         ids = {"video_id": VIDEO_ID, "frame_id": place}
         image = {
             "id": place + 1,
-            "file_name": f"{stem}.{self.suffix}",
+            "file_name": Path(file_name).name,
             "width": width,
             "height": height,
             **ids,
@@ -78,9 +79,8 @@ class Coco(SpooledDataset):
         }
         parts = SPLITS[:1] if self.options.split is None else SPLITS
         for part in parts:
-            name = "instances" if self.options.split is None else f"instances_{part}"
             arrays = {key: self.spool.texts(f"{key} {part}") for key in ("images", "annotations")}
-            write_document(self.path(f"annotations/{name}.json"), head, arrays)
+            write_document(self.path(f"annotations/instances_{part}.json"), head, arrays)
 
 
 def box_xywh(mask: ObjectMask) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,12 +49,14 @@ class ExportInfo:
         labels: object id to name, for every object of the run; empty for an unnamed one.
         frames: indices of the frames that will come, ascending.
         stride: distance between them in the source.
+        sources: paths of the images that a set of images is made of; none for a video.
     """
 
     video: VideoInfo
     labels: Mapping[int, str]
     frames: tuple[int, ...]
     stride: int = 1
+    sources: tuple[Path, ...] = ()
 
     def stem(self, index: int) -> str:
         """The file name of a frame: the source's own for a folder of images, else `00012`."""
@@ -93,6 +95,15 @@ class ExportInfo:
     def place(self, index: int) -> int:
         """How many of `frames` come before the frame with this index."""
         return self._place_of[index]
+
+    @cached_property
+    def suffixes(self) -> Mapping[str, str]:
+        """The suffix of each of the source's images by its stem; empty for a video file."""
+        sources: Iterable[Path] = self.sources
+        if self.video.stems and not sources:
+            folder = Path(self.video.path)
+            sources = sorted(folder.iterdir()) if folder.is_dir() else ()
+        return {path.stem: path.suffix for path in sources}
 
     @cached_property
     def _category_of(self) -> Mapping[str, int]:

@@ -31,10 +31,14 @@ class Dataset(Export):
     def wants_image(self, index: int) -> bool:
         return self.options.frames != "none"
 
-    @property
-    def suffix(self) -> str:
-        """Of the frames' file names; annotations name them also where they are not written."""
-        return "png" if self.options.frames == "png" else "jpg"
+    def picture_name(self, name: str) -> str:
+        """A frame's path with its suffix, which annotations name also where it is not written.
+
+        It is the suffix of the source's own image then, if that is a folder of images.
+        """
+        if self.options.frames != "none":
+            return f"{name}.{self.options.frames}"
+        return name + self.info.suffixes.get(Path(name).name, ".jpg")
 
     def path(self, name: str) -> Path:
         """A path in the folder; the folders on the way to it are made."""
@@ -48,7 +52,7 @@ class Dataset(Export):
         Returns:
             The name with its suffix.
         """
-        file_name = f"{name}.{self.suffix}"
+        file_name = self.picture_name(name)
         if self.options.frames != "none":
             assert image_hwc is not None  # it was wanted
             Image.fromarray(image_hwc).save(self.path(file_name), quality=JPEG_QUALITY)

@@ -63,7 +63,7 @@ class _Sequence(Dataset):
             "seqLength": len(self.info.frames),
             "imWidth": video.width,
             "imHeight": video.height,
-            "imExt": f".{self.suffix}",
+            "imExt": Path(self.picture_name("000001")).suffix,
         }
         return "[Sequence]\n" + "".join(f"{key}={value}\n" for key, value in entries.items())
 

@@ -17,7 +17,8 @@ class Spool:
         """Raises OSError, as all methods, when the file cannot be written."""
         self._path = path
         with _os_errors():
-            self._database = sqlite3.connect(path, isolation_level=None)
+            # One thread opens and closes it, another may write in between; never two at once.
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             # The file is gone with the export, finished or not: nothing needs to survive.
             self._database.execute("PRAGMA journal_mode = OFF")
             self._database.execute("PRAGMA synchronous = OFF")

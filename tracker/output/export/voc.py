@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 from xml.etree import ElementTree
@@ -14,7 +16,7 @@ from tracker.output.export.contract import ExportInfo, FrameMasks
 from tracker.output.export.dataset import Dataset
 from tracker.output.export.options import DEFAULT_OPTIONS, SPLITS, ExportOptions
 from tracker.types import ObjectMask
-from tracker.video import write_index_mask
+from tracker.video import index_palette, write_index_mask
 
 _MOST = 254  # 255 means "void" in VOC's masks
 
@@ -23,9 +25,9 @@ class PascalVoc(Dataset):
     """`JPEGImages/`, `Annotations/`, `SegmentationObject/`, `SegmentationClass/`, `ImageSets/`.
 
     In `SegmentationObject` a pixel is the object's place in the list of its XML file, from 1; in
-    `SegmentationClass` the class, from 1, in the order of `labels.txt`. Where masks overlap, the
-    later object is on top. Boxes count pixels from 1 and include their last. More than 254 objects
-    on a frame need masks of 16 bits.
+    `SegmentationClass` the class, from 1, in the order of `labels.txt`; `labelmap.txt` gives its
+    colour in the palette. Where masks overlap, the later object is on top. Boxes count pixels from
+    1 and include their last. More than 254 objects on a frame need masks of 16 bits.
     """
 
     name: ClassVar[str] = "voc"
@@ -37,9 +39,9 @@ class PascalVoc(Dataset):
     ) -> None:
         super().__init__(info, folder, options)
         self._crowded = 0
-        sets = self.path("ImageSets/Segmentation/train.txt").parent
+        lists = self.path("ImageSets/Main/train.txt").parent
         parts = SPLITS[:1] if options.split is None else SPLITS
-        self._lists = {part: (sets / f"{part}.txt").open("w", encoding="utf-8") for part in parts}
+        self._lists = {part: (lists / f"{part}.txt").open("w", encoding="utf-8") for part in parts}
 
     def write(self, frame: FrameMasks, image_hwc: NDArray[np.uint8] | None) -> None:
         stem = self.info.stem(frame.index)
@@ -95,8 +97,19 @@ class PascalVoc(Dataset):
     def close(self, finished: bool) -> None:
         for file in self._lists.values():
             file.close()
-        if finished:
-            self.path("labels.txt").write_text("\n".join(self.info.categories) + "\n", "utf-8")
+        if not finished:
+            return
+        # Readers of boxes and readers of masks look for the lists in different folders.
+        shutil.copytree(self.path("ImageSets/Main"), self.path("ImageSets/Segmentation"))
+        self.path("labels.txt").write_text("\n".join(self.info.categories) + "\n", "utf-8")
+        self.path("labelmap.txt").write_text("\n".join(self._label_map()) + "\n", "utf-8")
+
+    def _label_map(self) -> Iterator[str]:
+        """`label:color_rgb:parts:actions` per value of the palette, which has 256."""
+        yield "# label:color_rgb:parts:actions"
+        names = ("background", *self.info.categories)
+        for name, (red, green, blue) in zip(names, index_palette(), strict=False):
+            yield f"{name}:{red},{green},{blue}::"
 
     @property
     def problems(self) -> tuple[str, ...]:

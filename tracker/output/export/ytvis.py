@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.masks import encode_rle
+from tracker.masks import BoolMask
 from tracker.output.export.coco import VIDEO_ID, box_xywh, category_entries, video_entry
 from tracker.output.export.contract import FrameMasks
 from tracker.output.export.dataset import SpooledDataset
@@ -22,7 +22,7 @@ class YouTubeVis(SpooledDataset):
     """`instances.json` and `JPEGImages/<video>/`.
 
     Every object has one annotation whose lists have one entry per exported frame, null where it is
-    not visible.
+    not visible. Run-length codes are lists of numbers as in those sets; some readers take no other.
     """
 
     name: ClassVar[str] = "ytvis"
@@ -30,12 +30,12 @@ class YouTubeVis(SpooledDataset):
 
     def write(self, frame: FrameMasks, image_hwc: NDArray[np.uint8] | None) -> None:
         stem = self.info.stem(frame.index)
-        self.save_picture(f"JPEGImages/{self.info.sequence}/{stem}", image_hwc)
-        self.spool.add("files", f"{self.info.sequence}/{stem}.{self.suffix}")
+        file_name = self.save_picture(f"JPEGImages/{self.info.sequence}/{stem}", image_hwc)
+        self.spool.add("files", file_name.removeprefix("JPEGImages/"))
         place = self.info.place(frame.index)
         for mask in frame.visible:
             for key, value in (
-                ("rle", encode_rle(mask.mask_hw)),
+                ("rle", _run_lengths(mask.mask_hw)),
                 ("box", box_xywh(mask)),
                 ("area", int(np.count_nonzero(mask.mask_hw))),
             ):
@@ -83,6 +83,13 @@ class YouTubeVis(SpooledDataset):
                 place, value = next(stored, (-1, None))
             else:
                 yield "null"
+
+
+def _run_lengths(mask_hw: BoolMask) -> dict[str, Any]:
+    """COCO's uncompressed code: lengths of runs column by column, background first."""
+    pixels = np.concatenate([[False], mask_hw.ravel(order="F")])
+    ends = np.flatnonzero(np.diff(pixels, append=not pixels[-1]))
+    return {"size": list(mask_hw.shape), "counts": np.diff(ends, prepend=0).tolist()}
 
 
 def _opened(value: dict[str, Any]) -> str:

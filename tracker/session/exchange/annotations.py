@@ -94,10 +94,13 @@ class CocoTracks(Annotations):
             try:
                 self._add(file, json.loads(file.read_text("utf-8")), video, first)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                raise InputError(f"{file} is not COCO's instances JSON: {error!r}") from error
+                what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+                raise InputError(f"{file} is not COCO's instances JSON: {what}") from error
         self.frames = tuple(sorted(self._by_frame))
 
     def _add(self, file: Path, document: dict[str, Any], video: VideoInfo, first: int) -> None:
+        if not isinstance(document, dict):
+            raise ValueError("it holds no object with images, categories and annotations")
         if len(document.get("videos", ())) > 1:
             raise InputError(f"{file} holds several videos; split it, one file per video")
         names = {entry["id"]: entry["name"] for entry in document["categories"]}
@@ -182,8 +185,8 @@ def frame_of(stem: str, video: VideoInfo, first: int, file: Path) -> int:
     number = re.search(r"[0-9]+$", stem)
     if number is None or int(number.group()) < first:
         raise InputError(
-            f"{file}: {stem!r} names no frame of {video.path}; masks are named by the number of "
-            f"the frame, from {first}, or as the images of the video"
+            f"{file}: {stem!r} names no frame of {video.path}; frames are named by their number, "
+            f"from {first}, or as the images of the video"
         )
     return int(number.group()) - first
 

@@ -7,11 +7,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tracker.errors import RunError, VideoError
 from tracker.output.export import FORMATS, Export, ExportOptions, Selection
+from tracker.output.export.contract import FrameMasks
 from tracker.session.identity import identify_video
 from tracker.session.run_folder import RunFolder
 from tracker.video import VideoReader, open_video
+from tracker.video.pipeline import WriteBehind
 
 
 @dataclass(frozen=True)
@@ -91,15 +96,19 @@ def _check_absent(target: Path) -> None:
 def _feed(
     exports: Sequence[Export], selection: Selection, run: RunFolder, on_frame: Callable[[], None]
 ) -> None:
+    def write(item: tuple[FrameMasks, NDArray[np.uint8] | None]) -> None:
+        for export in exports:
+            export.write(*item)
+
     with ExitStack() as stack:
         video: VideoReader | None = None
+        behind = stack.enter_context(WriteBehind(write))
         for frame in selection.frames():
             image_hwc = None
             if any(export.wants_image(frame.index) for export in exports):
                 video = video or stack.enter_context(open_again(run))
                 image_hwc = video.read(frame.index).image_hwc
-            for export in exports:
-                export.write(frame, image_hwc)
+            behind.put((frame, image_hwc))
             on_frame()
 
 

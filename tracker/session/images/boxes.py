@@ -1,17 +1,20 @@
-"""Boxes that a detector wrote into files: a list in JSON, COCO's JSON, or YOLO's text files.
+"""Boxes from a detector: from the files that it wrote, or asked for by words.
+
+Files hold a list in JSON, COCO's JSON, or YOLO's text:
 
     detections.json   [{"image": "a.jpg", "box": [x1, y1, x2, y2], "label": "dog", "score": 0.9}, …]
+                      with `"frame": 12` in place of the image where a video is meant
     COCO              {"images": […], "categories": […], "annotations": [{"bbox": [x, y, w, h]}, …]}
     YOLO              a folder with a.txt per image, or that file: `class cx cy w h [score]`, as
                       shares of the image; names from `classes.txt` or `data.yaml`, if there
 
-Images are known by their names without folder and suffix.
+Images are known by their names without folder and suffix, a frame by its number.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +25,8 @@ from numpy.typing import NDArray
 
 from tracker.errors import PromptError
 from tracker.masks import Box
-from tracker.session.images.image_files import ImageFile
 
-_KEYS = {"image", "box", "label", "score"}
+_KEYS = {"image", "frame", "box", "label", "score"}
 
 
 @dataclass(frozen=True)
@@ -56,18 +58,16 @@ class BoxFile:
     by_stem: Mapping[str, Sequence[DetectedBox]]
     relative: bool = False
 
-    def of(self, image: ImageFile, image_hwc: NDArray[np.uint8]) -> list[DetectedBox]:
-        """The boxes of one image in pixels, clipped to it.
+    def of(self, stem: str, image_hwc: NDArray[np.uint8]) -> list[DetectedBox]:
+        """The boxes of the image with this name, in pixels, clipped to it.
 
         Raises:
             PromptError: for a box that is empty, or not on the image.
         """
-        height, width = image_hwc.shape[:2]
-        boxes = self.by_stem.get(image.stem, ())
-        return [self._clipped(box, image, (height, width)) for box in boxes]
+        size_hw = image_hwc.shape[:2]
+        return [self._clipped(box, stem, *size_hw) for box in self.by_stem.get(stem, ())]
 
-    def _clipped(self, box: DetectedBox, image: ImageFile, size_hw: tuple[int, int]) -> DetectedBox:
-        height, width = size_hw
+    def _clipped(self, box: DetectedBox, stem: str, height: int, width: int) -> DetectedBox:
         x, y = (width, height) if self.relative else (1, 1)
         x1, y1, x2, y2 = box.xyxy
         left, right = (min(max(value * x, 0.0), float(width)) for value in (x1, x2))
@@ -75,10 +75,34 @@ class BoxFile:
         if left >= right or top >= bottom:
             corners = ",".join(f"{value:g}" for value in box.xyxy)
             raise PromptError(
-                f"{self.path}: the box {corners} of {image.path.name} is empty or not on the "
-                f"image, which is {width}x{height} pixels"
+                f"{self.path}: the box {corners} of {stem} is empty or not on the image, which is "
+                f"{width}x{height} pixels"
             )
         return DetectedBox((left, top, right, bottom), box.label, box.score)
+
+
+def boxes_by_text(
+    text: str, detector: str, device: str, least: float
+) -> Callable[[NDArray[np.uint8]], list[DetectedBox]]:
+    """What a zero-shot detector finds on an RGB uint8 image for a text, from a score on.
+
+    Args:
+        detector: its name in the model registry, or a folder.
+
+    Raises:
+        PromptError: for a text without phrases.
+        ModelError: when the detector cannot be loaded.
+    """
+    from tracker.models.detector import load_detector, phrases  # imports much of transformers
+
+    phrases(text)  # a text without any is refused before the model is loaded
+    model = load_detector(detector, device)
+
+    def boxes_of(image_hwc: NDArray[np.uint8]) -> list[DetectedBox]:
+        found = model.detect(image_hwc, text, least)
+        return [DetectedBox(each.xyxy, each.label, each.score) for each in found]
+
+    return boxes_of
 
 
 def read_boxes(path: Path) -> BoxFile:
@@ -112,7 +136,7 @@ def _from_list(entries: list[Any]) -> Iterator[tuple[str, DetectedBox]]:
             raise ValueError(f"entry {number} has the unknown key {unknown[0]!r}")
         label = entry.get("label")
         box = _box(entry["box"], None if label is None else str(label), entry.get("score", 1.0))
-        yield Path(entry["image"]).stem, box
+        yield str(entry["frame"]) if "frame" in entry else Path(entry["image"]).stem, box
 
 
 def _from_coco(value: dict[str, Any]) -> Iterator[tuple[str, DetectedBox]]:

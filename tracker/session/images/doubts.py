@@ -18,9 +18,8 @@ from tracker.video.unfinished import unfinished
 if TYPE_CHECKING:
     from tracker.memory.prompting import Decision
 
-CLOSE = 0.05  # a decision score this near to its threshold could have gone the other way
+CLOSE = 0.05  # a score this near to the one that was needed could have gone the other way
 UNSURE_IOU = 0.6  # the decoder holds masks below for bad ones
-WEAK = 0.8  # an object whose score is a smaller share of the best one of its label on the image
 SHARED = 0.2  # share of the smaller mask that two objects may have in common
 
 COLUMNS = ("image", "reason", "label", "score", "threshold")
@@ -50,19 +49,35 @@ def _meet(one: FoundObject, other: FoundObject) -> bool:
     return a is not None and b is not None and box_iou(a, b) > 0
 
 
-def doubts_of_decisions(decisions: Iterable[Decision]) -> list[Doubt]:
-    """Decisions of the memory that were close, and objects far less sure than their like."""
-    found: list[Doubt] = []
-    best: dict[str, float] = {}
-    for decision in sorted(decisions, key=lambda d: -d.score):
-        best.setdefault(decision.label, decision.score)
-        numbers = (decision.label, decision.score)
-        if abs(decision.score - decision.threshold) < CLOSE:
-            reason = "barely accepted" if decision.accepted else "barely refused"
-            found.append(Doubt(reason, *numbers, decision.threshold))
-        elif decision.accepted and decision.score < WEAK * best[decision.label]:
-            found.append(Doubt("weak beside its like", *numbers, WEAK * best[decision.label]))
-    return found
+def scores_needed(decisions: Iterable[Decision], beside_best: float) -> dict[str, float]:
+    """The decision score that an object of each label needs on an image.
+
+    It is the memory's own threshold, or `beside_best` times the best score of that label on the
+    image if that is more: what is there for certain shows how well this object is recognised here.
+    """
+    needed: dict[str, float] = {}
+    for each in decisions:
+        best = each.score if each.accepted else 0.0
+        wanted = max(each.threshold, beside_best * best)
+        needed[each.label] = max(wanted, needed.get(each.label, 0.0))
+    return needed
+
+
+def doubts_of_decisions(decisions: Sequence[Decision], beside_best: float) -> list[Doubt]:
+    """Decisions of the memory that were close, best score first; see `scores_needed`."""
+    needed = scores_needed(decisions, beside_best)
+    return [
+        Doubt(
+            "barely accepted"
+            if each.accepted and each.score >= needed[each.label]
+            else "barely refused",
+            each.label,
+            each.score,
+            needed[each.label],
+        )
+        for each in sorted(decisions, key=lambda d: -d.score)
+        if abs(each.score - needed[each.label]) < CLOSE
+    ]
 
 
 def write_review(results: Iterable[ImageResult], folder: Path) -> int:

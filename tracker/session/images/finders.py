@@ -18,8 +18,8 @@ from tracker.memory.store import ReferenceMemory, own_feature_model
 from tracker.models.dinov2 import load_features
 from tracker.models.everything import EverythingGenerator
 from tracker.models.sam2 import ImagePrompter, load_video_predictor
-from tracker.session.images.boxes import DetectedBox, read_boxes
-from tracker.session.images.doubts import doubts_of_decisions, doubts_of_masks
+from tracker.session.images.boxes import DetectedBox, boxes_by_text, read_boxes
+from tracker.session.images.doubts import doubts_of_decisions, doubts_of_masks, scores_needed
 from tracker.session.images.found import Doubt, FoundObject
 from tracker.session.images.image_files import ImageFile
 from tracker.session.images.settings import ImageSettings
@@ -55,10 +55,9 @@ def make_finder(settings: ImageSettings, prompts: Sequence[Prompt] = ()) -> Find
     """
     # What can be wrong is read before a model is loaded, which takes seconds.
     if settings.boxes is not None:
-        boxes = read_boxes(Path(settings.boxes))
-        return BoxFinder(boxes.of, settings, _predictor(settings))
+        return BoxFinder(_boxes_in(Path(settings.boxes)), settings, _predictor(settings))
     if settings.text is not None:
-        return BoxFinder(_detector(settings, settings.text), settings, _predictor(settings))
+        return BoxFinder(_boxes_for(settings, settings.text), settings, _predictor(settings))
     if settings.auto_prompt:
         return MemoryFinder(settings, _open_memory(settings), _predictor(settings))
     if settings.everything:
@@ -66,18 +65,14 @@ def make_finder(settings: ImageSettings, prompts: Sequence[Prompt] = ()) -> Find
     return PromptFinder(prompts, _predictor(settings))
 
 
-def _detector(settings: ImageSettings, text: str) -> BoxesOf:
-    """What a zero-shot detector makes of a text."""
-    from tracker.models.detector import load_detector, phrases  # imports much of transformers
+def _boxes_in(path: Path) -> BoxesOf:
+    boxes = read_boxes(path)
+    return lambda image, image_hwc: boxes.of(image.stem, image_hwc)
 
-    phrases(text)  # a text without any is refused before the models are loaded
-    detector = load_detector(settings.detector, settings.device)
 
-    def boxes_of(image: ImageFile, image_hwc: Rgb) -> list[DetectedBox]:
-        found = detector.detect(image_hwc, text, settings.box_threshold)
-        return [DetectedBox(each.xyxy, each.label, each.score) for each in found]
-
-    return boxes_of
+def _boxes_for(settings: ImageSettings, text: str) -> BoxesOf:
+    find = boxes_by_text(text, settings.detector, settings.device, settings.box_threshold)
+    return lambda image, image_hwc: find(image_hwc)
 
 
 def _predictor(settings: ImageSettings) -> StreamingVideoPredictor:
@@ -153,6 +148,7 @@ class MemoryFinder:
             threshold=settings.min_score,
             seed=settings.seed,
         )
+        needed = scores_needed(decisions, settings.beside_best)
         objects = tuple(
             FoundObject(
                 decision.label,
@@ -163,9 +159,14 @@ class MemoryFinder:
                 reference_id=decision.reference_id,
             )
             for decision in decisions
-            if decision.accepted and decision.mask_hw.any()
+            if decision.accepted
+            and decision.score >= needed[decision.label]
+            and decision.mask_hw.any()
         )
-        doubts = (*doubts_of_decisions(decisions), *doubts_of_masks(objects))
+        doubts = (
+            *doubts_of_decisions(decisions, settings.beside_best),
+            *doubts_of_masks(objects),
+        )
         return Findings(objects, doubts)
 
 

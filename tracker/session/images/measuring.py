@@ -14,7 +14,7 @@ area (`area_cm2`), its diameter if it is round (`diameter_cm`), or its longer si
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import pi, sqrt
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,14 @@ class LabelMeasure:
 
 @dataclass(frozen=True)
 class Measured:
-    """One object: its area, None without a scale, and its quantities by name."""
+    """One object: its area, None without a scale, and its quantities by name.
+
+    `counts` says whether it belongs to the sums; what lies there to measure by does not.
+    """
 
     area_cm2: float | None
     quantities: Mapping[str, float]
+    counts: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,13 @@ class Measures:
         """The names of all quantities, in the order of the file."""
         return tuple(dict.fromkeys(q for label in self.labels.values() for q in label.per_cm2))
 
+    @property
+    def yardsticks(self) -> frozenset[str]:
+        """Labels that are there to measure by, and are not listed themselves."""
+        scales = (self.scale, *(label.scale for label in self.labels.values()))
+        named = {scale.reference for scale in scales if scale and scale.reference}
+        return frozenset(named - self.labels.keys())
+
     def measure(self, objects: Sequence[tuple[str | None, BoolMask]]) -> list[Measured]:
         """Measure the objects of one image, given as label and mask; in their order."""
         px_per_cm: dict[Scale | None, float | None] = {None: None}
@@ -105,7 +116,8 @@ class Measures:
             scale = known.scale or self.scale
             if scale is not None and scale not in px_per_cm:
                 px_per_cm[scale] = scale.on(objects)
-            measured.append(_measured(mask_hw, px_per_cm[scale], known.per_cm2))
+            one = _measured(mask_hw, px_per_cm[scale], known.per_cm2)
+            measured.append(replace(one, counts=label not in self.yardsticks))
         return measured
 
     def missing(self, labels: Sequence[str | None]) -> tuple[str, ...]:
@@ -123,10 +135,11 @@ def _measured(mask_hw: BoolMask, px_per_cm: float | None, per_cm2: Mapping[str, 
 
 
 def total(measured: Sequence[Measured]) -> Measured:
-    """The sums. The area is that of the objects that have one; None when none has."""
-    areas = [each.area_cm2 for each in measured if each.area_cm2 is not None]
+    """The sums of what counts. The area is that of the objects that have one; None if none has."""
+    counted = [each for each in measured if each.counts]
+    areas = [each.area_cm2 for each in counted if each.area_cm2 is not None]
     sums: dict[str, float] = {}
-    for each in measured:
+    for each in counted:
         for name, amount in each.quantities.items():
             sums[name] = sums.get(name, 0.0) + amount
     return Measured(sum(areas) if areas else None, sums)

@@ -96,7 +96,8 @@ def _info(done: Sequence[Done], numbering: Numbering) -> ExportInfo:
         frame_count=len(done),
         stems=tuple(each.image.stem for each in done),
     )
-    return ExportInfo(video, numbering.labels or {1: ""}, tuple(range(len(done))))
+    sources = tuple(each.image.path for each in done)
+    return ExportInfo(video, numbering.labels or {1: ""}, tuple(range(len(done))), sources=sources)
 
 
 def _frame(index: int, result: ImageResult, numbering: Numbering) -> FrameMasks:

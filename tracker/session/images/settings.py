@@ -12,14 +12,17 @@ Source = Literal["prompts", "memory", "everything", "boxes", "text"]
 
 # What means something only when objects are found in one way, and the option that chooses it.
 _NEEDS = {
-    "--auto-prompt": ("memory", "labels", "prompt_kind", "max_per_label", "features", "min_score"),
+    "--auto-prompt": (
+        *("memory", "labels", "prompt_kind", "max_per_label", "features"),
+        *("min_score", "beside_best"),
+    ),
     "--everything": (
         *("points_per_side", "min_iou", "min_stability", "box_nms", "crop_layers"),
         "min_area",
     ),
     "--text": ("detector",),
 }
-_SHARES = ("min_score", "min_iou", "min_stability", "box_nms", "box_threshold")
+_SHARES = ("min_score", "beside_best", "min_iou", "min_stability", "box_nms", "box_threshold")
 _SMALLEST = {
     **{"image_size": 32, "max_per_label": 1, "points_per_side": 1, "seed": 0},
     **{"crop_layers": 0, "min_area": 0},
@@ -38,6 +41,8 @@ class ImageSettings:
         prompt_kind: what a match becomes.
         max_per_label: objects of one label on one image, at most.
         min_score: the decision score to accept from; None for the calibrated one.
+        beside_best: of one label on one image, the share of the best one's score that the others
+            need.
         everything: segment whatever stands out, from a grid of points.
         points_per_side: of the grid.
         min_iou: the decoder's own estimate of a mask's IoU, at least.
@@ -65,6 +70,7 @@ class ImageSettings:
     prompt_kind: PromptKind = "auto"
     max_per_label: int = 20
     min_score: float | None = None
+    beside_best: float = 0.8
     everything: bool = False
     points_per_side: int = 32
     min_iou: float = 0.8

@@ -61,12 +61,13 @@ class ObjectTable:
         return total([row.measured for row in self.rows if row.measured])
 
     def totals(self) -> Iterator[tuple[str, int, Measured]]:
-        """Image, how many objects it has, and its sums."""
+        """Image, how many objects count on it, and their sums."""
         by_image: dict[str, list[ObjectRow]] = {image: [] for image in self.images}
         for row in self.rows:
             by_image[row.values["image"]].append(row)
         for image, rows in by_image.items():
-            yield image, len(rows), total([row.measured for row in rows if row.measured])
+            measured = [row.measured for row in rows if row.measured and row.measured.counts]
+            yield image, len(measured), total(measured)
 
     def write(self, folder: Path) -> None:
         """`objects.csv`; if something was measured, `totals.csv` and `measures.json` too.
@@ -79,9 +80,10 @@ class ObjectTable:
         _write_csv(folder / "objects.csv", (*COLUMNS, *extra), rows)
         if self.quantities is None:
             return
-        sums = [("all", len(self.rows), self.total), *self.totals()]
+        sums = [*self.totals()]
+        sums.append(("all", sum(count for _, count, _ in sums), self.total))
         lines = [{"image": name, "objects": n, **_amounts(each)} for name, n, each in sums]
-        _write_csv(folder / "totals.csv", ("image", "objects", *extra), lines[1:] + lines[:1])
+        _write_csv(folder / "totals.csv", ("image", "objects", *extra), lines)
         write_json(folder / "measures.json", self.to_json())
 
     def to_json(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from tracker.errors import PromptError
 from tracker.session.grid import FrameGrid
 from tracker.session.prompt_set import PromptSet
-from tracker.session.resume.snapshots import marks
+from tracker.session.prompts_file import marks
 from tracker.settings import Direction
 from tracker.types import Prompt, VideoInfo
 

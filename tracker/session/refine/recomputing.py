@@ -1,26 +1,34 @@
 """Makes masks of one object again, from its prompts on, for as long as a correction asks for it.
 
-A box or a mask says what the object is, from its frame alone. Points correct the mask that was
-there: the model is brought to that frame first, from the nearest snapshot or prompt on its way, and
-sees the old mask and its memory; but where more of the points come right without them, the old mask
-was of something else, and they stand alone. Tracking on from a correction begins with the prompts
+A mask says what the object is. So does a box, from its frame alone, unless the old mask, cut to the
+box, fills it and the model holds that to be the better one. Points correct the mask that was there:
+the model is brought to that frame first, from the nearest snapshot or prompt on its way, and sees
+the old mask and its memory; but where more of the points come right without them, the old mask was
+of something else, and they stand alone. Tracking on from a correction begins with the prompts
 alone, for what the model remembers of the frames before is what was wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
-from tracker.errors import SettingsError
-from tracker.masks import iou
+import numpy as np
+
+from tracker.errors import PromptError, SettingsError
+from tracker.masks import BoolMask, Box, box_iou, iou, mask_box
 from tracker.models import snapshot
+from tracker.session.prompts_file import marks
 from tracker.session.propagation import apply_prompt, restore_objects
 from tracker.session.refine.corrections import Walk
-from tracker.session.resume.snapshots import Snapshots, marks
+from tracker.session.resume.snapshots import Snapshots
 from tracker.session.session import TrackSession
 from tracker.types import POSITIVE, ObjectMask, Prompt
+
+FILLS_BOX = 0.5  # IoU of a mask's own box with a given one, from which it is what the box shows
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Settling:
     Frames on which the object is absent before and after do not count, either way.
 
     Attributes:
-        frames: so many in a row must agree; 0 never stops for that.
+        frames: so many in a row must agree; 0 never stops, before the next prompt on the way.
         iou: two masks agree from here on.
         confidence: going backward, a single frame that agrees is trusted, and ends the walk, when
             its stored confidence is at least this.
@@ -60,6 +68,7 @@ class Recomputing:
         object_id: from 1.
         old, new: its prompts by position, before and after.
         stored: its masks by position, before.
+        doubted: stretches of positions on which those are not to be trusted.
         tracked: on how many frames the model has worked so far.
     """
 
@@ -69,22 +78,33 @@ class Recomputing:
     old: Mapping[int, Prompt]
     new: Mapping[int, Prompt]
     stored: Mapping[int, ObjectMask]
+    doubted: Sequence[range] = ()
     tracked: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         direction = self.session.settings.direction
-        changed = sorted(self._changed(), reverse=direction == "backward")
+        changed = sorted(self.new.keys() - set(self.unchanged), reverse=direction == "backward")
         for position in changed:
             self.snapshots.forget_prompt(self.object_id, position, self.new[position])
         for position in changed:
             before = self.stored.get(position)
-            if self.new[position].kind == "points" and before and before.mask_hw.any():
+            if before is None or not before.mask_hw.any():
+                continue
+            if self.new[position].kind == "points":
                 self._correct(position, {k: self.new[k] for k in self.new if k != position})
+            elif self.new[position].kind == "box" and position not in self.old:
+                self._cut_to_box(position, before)
+
+    @property
+    def unchanged(self) -> list[int]:
+        """Positions of the prompts that mark what they marked before, ascending."""
+        kept = sorted(self.new.keys() & self.old.keys())
+        return [at for at in kept if marks(self.old[at]) == marks(self.new[at])]
 
     def walk(self, walk: Walk, settling: Settling) -> Iterator[tuple[int, ObjectMask]]:
         """The new masks of a walk, by position."""
-        agreeing = 0
-        for position, mask in self._masks(walk.start, abs(walk.limit - walk.start), walk.reverse):
+        agreeing, limit = 0, self._limit(walk, settling)
+        for position, mask in self._masks(walk.start, abs(limit - walk.start), walk.reverse):
             before = self.stored.get(position)
             beyond = abs(position - walk.start) > abs(walk.sure - walk.start)
             if not beyond or before is None:
@@ -92,12 +112,30 @@ class Recomputing:
             elif mask.mask_hw.any() or before.mask_hw.any():
                 alike = iou(mask.mask_hw, before.mask_hw) >= settling.iou
                 agreeing = agreeing + 1 if alike else 0
-                if alike and walk.back and before.confidence >= settling.confidence:
+                sure_before = bool(settling.frames) and before.confidence >= settling.confidence
+                if alike and walk.back and sure_before:
                     return  # a trusted frame keeps the mask that it has
             if position != walk.start or walk.own:
                 yield position, mask
             if settling.frames and agreeing >= settling.frames:
                 return
+
+    def _limit(self, walk: Walk, settling: Settling) -> int:
+        """Where a walk ends at the latest, itself left out.
+
+        What a new prompt says about the frames before it holds for the stretch around it that is
+        doubted; where none is, for the frames that are nearer to it than to the prompt before.
+        """
+        if not (walk.back and settling.frames and walk.sure == walk.start):
+            return walk.limit
+        for doubted in self.doubted:
+            if walk.start in doubted and walk.reverse:
+                return max(walk.limit, doubted.start - 1)
+            if walk.start in doubted:
+                return min(walk.limit, doubted.stop)
+        if walk.limit not in self.new:
+            return walk.limit
+        return (walk.start + walk.limit + (not walk.reverse)) // 2
 
     def first(self, position: int) -> ObjectMask:
         """The new mask on a prompted frame alone."""
@@ -125,12 +163,22 @@ class Recomputing:
         for (object_id, at), left in snapshot.prompted(state).items():
             self.snapshots.keep_prompt(object_id, at, self.new[at], left)
 
-    def _changed(self) -> list[int]:
-        return [
-            at
-            for at, prompt in self.new.items()
-            if at not in self.old or marks(self.old[at]) != marks(prompt)
-        ]
+    def _cut_to_box(self, position: int, before: ObjectMask) -> None:
+        """Keep the old mask within a new box, where it fills the box and is held to be better."""
+        box = self.new[position].box_xyxy
+        assert box is not None
+        inside_hw = before.mask_hw & _filled(box, before.mask_hw.shape)
+        filled = mask_box(inside_hw)
+        if filled is None or box_iou(filled, box) < FILLS_BOX:
+            return
+        state = self.session.predictor.init_state(self.session.frames)
+        alone = self._left(state, position, self.new[position])
+        if before.predicted_iou <= snapshot.predicted_iou(alone):
+            return
+        state = self.session.predictor.init_state(self.session.frames)
+        with suppress(PromptError):  # the model may see too few pixels for a mask
+            left = self._left(state, position, Prompt(0, self.object_id, mask_hw=inside_hw))
+            self.snapshots.keep_prompt(self.object_id, position, self.new[position], left)
 
     def _correct(self, position: int, others: Mapping[int, Prompt]) -> None:
         """Keep what new points leave with the old mask and memory in sight.
@@ -140,14 +188,14 @@ class Recomputing:
         state = self._brought_to(position, others)
         if state is None:
             return
-        left = self._left(state, position)
-        alone = self._left(self.session.predictor.init_state(self.session.frames), position)
+        prompt, fresh = self.new[position], self.session.predictor.init_state(self.session.frames)
+        left, alone = (self._left(each, position, prompt) for each in (state, fresh))
         if self._obeyed(left, position) >= self._obeyed(alone, position):
-            self.snapshots.keep_prompt(self.object_id, position, self.new[position], left)
+            self.snapshots.keep_prompt(self.object_id, position, prompt, left)
 
-    def _left(self, state: dict[str, Any], position: int) -> snapshot.Tensors:
-        """What the prompt at a position leaves in a state."""
-        apply_prompt(self.session.predictor, state, position, self.new[position])
+    def _left(self, state: dict[str, Any], position: int, prompt: Prompt) -> snapshot.Tensors:
+        """What a prompt at a position leaves in a state."""
+        apply_prompt(self.session.predictor, state, position, prompt)
         self.session.predictor.propagate_in_video_preflight(state)
         return snapshot.prompted(state)[self.object_id, position]
 
@@ -177,3 +225,11 @@ class Recomputing:
         for _ in self.session.predictor.track(state, begin, abs(position - begin), reverse):
             self.tracked += 1
         return state
+
+
+def _filled(box_xyxy: Box, shape_hw: tuple[int, ...]) -> BoolMask:
+    """The pixels of a box that lies inside the frame."""
+    x1, y1, x2, y2 = box_xyxy
+    filled_hw = np.zeros(shape_hw, bool)
+    filled_hw[int(y1) : ceil(y2), int(x1) : ceil(x2)] = True
+    return filled_hw

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +35,13 @@ from tracker.session.run_folder import PROMPTS, RUN, RunFolder
 from tracker.session.run_writer import RunWriter
 from tracker.session.session import TrackSession
 from tracker.session.tracking import ALWAYS, WITH_VIDEO
-from tracker.session.watch.reviewing import CONTACT, REVIEW, TIMELINE
+from tracker.session.watch.reviewing import CONTACT, REVIEW, TIMELINE, newest_episodes
 from tracker.types import ObjectMask, Prompt
 from tracker.video import write_index_mask
 from tracker.video.unfinished import unfinished
+
+if TYPE_CHECKING:
+    from tracker.session.refine.judging import Judging
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,11 @@ def preview(
     picture: str | Path,
     *,
     predictor: StreamingVideoPredictor | None = None,
-) -> None:
+) -> tuple[ObjectMask, ...]:
     """Write the corrected frame as a PNG; the run stays as it is.
+
+    Returns:
+        The frame's masks as they would be, object ids ascending.
 
     Raises:
         PromptError: unless the corrections are prompts on one frame.
@@ -143,7 +149,9 @@ def preview(
             for object_id in {prompt.object_id for prompt in corrections.prompts}:
                 objects[object_id] = work.recomputing(session, object_id).first(position)
             image_hwc = session.read(position).image_hwc
-    _draw(image_hwc, [objects[i] for i in sorted(objects)], work.labels, Path(picture))
+    corrected = tuple(objects[i] for i in sorted(objects))
+    _draw(image_hwc, corrected, work.labels, Path(picture))
+    return corrected
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,7 @@ class _Work:
         prompts: of the run once it is corrected.
         old, new: object id to position to prompt.
         plans: object id to what is to be made again.
+        doubted: object ids and stretches of positions on which they are not to be trusted.
     """
 
     run: RunFolder
@@ -162,6 +171,7 @@ class _Work:
     old: PromptsAt
     new: PromptsAt
     plans: Mapping[int, ObjectPlan]
+    doubted: Sequence[tuple[int, range]]
 
     @classmethod
     def of(cls, writer: RunWriter, corrections: Corrections) -> Self:
@@ -181,7 +191,11 @@ class _Work:
             i: plan(old.get(i, {}), new.get(i, {}), info.settings.direction, len(frames))
             for i in sorted(old.keys() | new.keys())
         }
-        return cls(run, grid, after, old, new, plans)
+        doubted = [
+            (each.object_id, range(grid.position(each.first), grid.position(each.last) + 1))
+            for each in newest_episodes(run)
+        ]
+        return cls(run, grid, after, old, new, plans, doubted)
 
     @property
     def labels(self) -> dict[int, str | None]:
@@ -196,6 +210,7 @@ class _Work:
             self.old.get(object_id, {}),
             self.new[object_id],
             StoredObject(self.run, self.grid, object_id),
+            [each for i, each in self.doubted if i == object_id],
         )
 
     def forget(self, changed: Mapping[int, Sequence[int]]) -> None:
@@ -210,17 +225,30 @@ def _recompute(
     progress: Progress,
 ) -> int:
     """Make the planned masks again; returns on how many frames the model worked."""
+    judge = _judging(work, session, progress)
     progress.stage("correcting", None)
     tracked = 0
     for object_id, each in work.plans.items():
         if each.walks:
             recomputing = work.recomputing(session, object_id)
+            if judge:
+                judge.remind(object_id, recomputing.stored, recomputing.unchanged)
             for walk in each.walks:
-                for position, mask in recomputing.walk(walk, settling):
+                steps = recomputing.walk(walk, settling)
+                for position, mask in judge.judged(steps) if judge else steps:
                     masks.put(position, mask)
                     progress.frame()
             tracked += recomputing.tracked
     return tracked
+
+
+def _judging(work: _Work, session: TrackSession, progress: Progress) -> Judging | None:
+    """What judges new masks, if the run's masks were judged while it was tracked."""
+    if not work.run.was_watched:
+        return None
+    from tracker.session.refine.judging import judging  # brings the feature model along
+
+    return judging(work.run, session, work.prompts, progress)
 
 
 def _check_complete(writer: RunWriter) -> None:

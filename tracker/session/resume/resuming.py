@@ -13,11 +13,13 @@ from pathlib import Path
 
 from tracker.errors import ModelError, RunError
 from tracker.models.streaming import StreamingVideoPredictor
+from tracker.session.auto_prompt import AutoPrompts, open_memory
 from tracker.session.grid import FrameGrid
 from tracker.session.identity import check_unchanged, identify_video
 from tracker.session.progress import Progress
 from tracker.session.prompt_set import PromptSet
-from tracker.session.resume.snapshots import Snapshot, Snapshots, digest
+from tracker.session.prompts_file import digest
+from tracker.session.resume.snapshots import Snapshot, Snapshots
 from tracker.session.run_folder import RunFolder, is_run
 from tracker.session.run_info import RunInfo
 from tracker.session.run_writer import RunWriter
@@ -31,6 +33,9 @@ from tracker.session.tracking import (
 )
 from tracker.settings import DEFAULTS, TrackSettings
 from tracker.types import Prompt
+
+# What a watch adds while the forward pass runs.
+_ON_THE_WAY = ("redetect", "detector")
 
 
 def resume(
@@ -138,7 +143,18 @@ def _go_on(
         writer.go_on()
         writer.write_prompts(session.prompts)
         progress.notice(f"going on {_place(start, session.grid)}")
-        write_masks(session, writer, progress, watch, start=start)
+        write_masks(session, writer, progress, watch, _to_remember(session), start)
+
+
+def _to_remember(session: TrackSession) -> AutoPrompts | None:
+    """What the memory answered when the run began, for a session that remembers the result.
+
+    What an earlier process has remembered already does not come again, or is there already.
+    """
+    if not session.settings.remember:
+        return None
+    prompts = tuple(prompt for prompt in session.prompts if prompt.source == "memory")
+    return AutoPrompts(prompts, memory=open_memory(session))
 
 
 def _newest(
@@ -151,7 +167,7 @@ def _newest(
     everything = run.prompts
     for found in snapshots.newest_first():
         earlier = tuple(
-            p for p in everything if p.source != "redetect" or not _after(p, found, grid)
+            p for p in everything if p.source not in _ON_THE_WAY or not _after(p, found, grid)
         )
         for prompts in (earlier, everything):
             if digest(prompts) == found.prompts:
@@ -160,8 +176,8 @@ def _newest(
 
 
 def _after(prompt: Prompt, found: Snapshot, grid: FrameGrid) -> bool:
-    """Whether the forward pass comes to a prompt after a snapshot."""
-    place = -1 if found.position is None else found.position
+    """Whether the forward pass comes to a prompt after a snapshot; the first frame is known."""
+    place = found.position or 0
     return found.walk == 0 and grid.position(prompt.frame) > place
 
 

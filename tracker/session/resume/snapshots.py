@@ -13,8 +13,6 @@ once, under a digest of the prompt.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,12 +22,12 @@ from typing import Any
 from tracker import durable
 from tracker.models import snapshot
 from tracker.models.streaming import StreamingVideoPredictor
+from tracker.session.prompts_file import digest
 from tracker.session.run_folder import SNAPSHOTS
 from tracker.types import Prompt
 
 EVERY = 64
 MOST = 16
-_MARKS = ("frame", "object", "points", "point_labels", "box", "mask")
 
 Gap = tuple[int, int, int]
 """Object id, position of the prompt that found it again, position down to which it is filled."""
@@ -58,18 +56,6 @@ class Snapshot:
     prompts: str
     seconds: float
     tensors: snapshot.Tensors = field(repr=False)
-
-
-def digest(prompts: Iterable[Prompt]) -> str:
-    """A number for what prompts mark, whatever they are called; their order does not count."""
-    lines = sorted(json.dumps(marks(prompt), sort_keys=True) for prompt in prompts)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def marks(prompt: Prompt) -> dict[str, Any]:
-    """The part of a prompt that masks depend on, as JSON."""
-    value = prompt.to_json()
-    return {key: value[key] for key in _MARKS if key in value}
 
 
 class Snapshots:

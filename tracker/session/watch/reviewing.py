@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from tracker.session.drift import (
 from tracker.session.exchange.exporting import open_again
 from tracker.session.lock import Lock
 from tracker.session.progress import Progress
+from tracker.session.prompts_file import digest
 from tracker.session.run_folder import CONTACT, LOCK, REVIEW, TIMELINE, RunFolder
 from tracker.session.watch.history import (
     ReadImage,
@@ -49,6 +51,7 @@ class Review:
         episodes: the worst first.
         verdicts, observations: object id to one per frame, frames ascending.
         cuts: frames that begin another scene.
+        prompts: digest of the run's prompts, and so of the masks that were judged.
         features: the feature model that looks were compared with, None if they were not.
         notices: what the user should know, one line each.
     """
@@ -59,6 +62,7 @@ class Review:
     verdicts: Mapping[int, tuple[Verdict, ...]]
     observations: Mapping[int, tuple[Observation, ...]]
     cuts: tuple[int, ...] = ()
+    prompts: str = ""
     features: str | None = None
     notices: tuple[str, ...] = ()
 
@@ -68,6 +72,7 @@ class Review:
             "format": FORMAT,
             "run": str(self.run),
             "features": self.features,
+            "prompts": self.prompts,
             "episodes": [_rounded(asdict(episode)) for episode in self.episodes],
             "look_at": [
                 {"object": i, "frame": frame}
@@ -139,6 +144,23 @@ def review_run(
     return review
 
 
+def newest_episodes(run: RunFolder) -> tuple[Episode, ...]:
+    """Those of the last review, if it was of the masks that are there; else by what is stored.
+
+    Raises:
+        RunError: when the run is damaged.
+    """
+    try:
+        value = json.loads((run.path / REVIEW).read_text("utf-8"))
+        if value["prompts"] == digest(run.prompts):
+            return tuple(
+                Episode(**{**e, "reasons": tuple(e["reasons"])}) for e in value["episodes"]
+            )
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # there is none, or an earlier track wrote it
+    return review_stored(run).episodes
+
+
 def _open_video(run: RunFolder, stack: ExitStack) -> tuple[ReadImage | None, str | None]:
     """The run's video, or why there is none."""
     try:
@@ -184,6 +206,7 @@ def _review(
         verdicts={i: tuple(each) for i, each in verdicts.items()},
         observations={i: tuple(each.seen) for i, each in sorted(history.objects.items())},
         cuts=tuple(history.cuts),
+        prompts=digest(run.prompts),
         features=features,
     )
 

@@ -183,6 +183,8 @@ def test_pictures_of_several_sizes_keep_theirs(name, info, tmp_path):
     for index, size_hw in sizes.items():
         assert read_image(pictures[str(index)]).shape[:2] == size_hw
     if name == "coco":
-        document = json.loads((writer.target / "annotations" / "instances.json").read_text("utf-8"))
+        document = json.loads(
+            (writer.target / "annotations" / "instances_train.json").read_text("utf-8")
+        )
         found = [(image["height"], image["width"]) for image in document["images"]]
         assert found == list(sizes.values())
