@@ -3,9 +3,9 @@
     python -m benchmarks.calibrate_abstention [--cases 150] [--write]
 
 Scores each clip with a reference of its own object and with a foreign one. The threshold refuses
-at least 93 % of the foreign references; where own and foreign lie farther apart it is the highest
-that still accepts 95 % of the own ones, since real video holds more that looks alike. The clips are
-others than those that `benchmarks.demo_models` scores. With --write it goes into
+at least 93 % of the foreign references; where own and foreign lie farther apart it is midway between
+the lowest that does so and the highest that still accepts 95 % of the own ones, an equal margin for
+both. The clips are others than those that `benchmarks.demo_models` scores. With --write it goes into
 `configs/abstention.json`.
 """
 
@@ -39,8 +39,8 @@ def main(count: int, write: bool) -> None:
             0.0 if decision.mask_hw is None else iou(decision.mask_hw, case.truth_thw[0])
         )
         foreign.append(bench.ask(case.frames[0], case.foreign, 0.0).score)
-    threshold = max(np.quantile(foreign, _REFUSED), np.quantile(own, 1 - _ACCEPTED))
-    threshold = round(float(threshold), 3)
+    refusing, accepting = np.quantile(foreign, _REFUSED), np.quantile(own, 1 - _ACCEPTED)
+    threshold = round(float(max(refusing, (refusing + accepting) / 2)), 3)
     auroc = roc_auc_score([1] * len(own) + [0] * len(foreign), own + foreign)
     accepted = np.array(own) >= threshold
     click.echo(f"own object against foreign: AUROC {auroc:.3f}")

@@ -56,7 +56,7 @@ def interrupted(moment: Moment, run: Path) -> float:
     if process.wait() not in (INTERRUPTED, -signal.SIGINT):
         raise SystemExit(f"ended with {process.returncode}, not {INTERRUPTED}")
     seconds = time.monotonic() - sent
-    if run.exists() and RunFolder(run).info.status not in ("interrupted", "running"):
+    if run.exists() and RunFolder(run).info.status != "interrupted":
         raise SystemExit(f"{run} is {RunFolder(run).info.status}")
     return seconds
 

@@ -79,7 +79,9 @@ class RunWriter:
         self._take(Path(folder), info)
         try:
             self.restart(prompts)
-        except BaseException:
+        except BaseException as error:
+            if self._begun:
+                self._end_early(error)
             self._lock.release()
             raise
 
@@ -123,8 +125,9 @@ class RunWriter:
 
     def restart(self, prompts: Iterable[Prompt]) -> None:
         """Begin the run from its beginning: whatever was made of it so far goes."""
-        self._begun = True
         durable.write_json(self.folder / RUN, self.info.to_json())
+        self._begun = True
+        self.write_prompts(prompts)
         parts = (MASKLETS, SNAPSHOTS, revisions.REVISIONS, REVIEW, TIMELINE, CONTACT)
         try:
             for name in (*parts, *(output.file_name for output in FORMATS.values())):
@@ -132,7 +135,6 @@ class RunWriter:
             (self.folder / MASKLETS).mkdir()
         except OSError as error:
             raise durable.cannot_write(self.folder, error) from error
-        self.write_prompts(prompts)
 
     def write_prompts(self, prompts: Iterable[Prompt]) -> None:
         """Replace `prompts.json`."""
