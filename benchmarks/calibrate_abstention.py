@@ -3,10 +3,10 @@
     python -m benchmarks.calibrate_abstention [--cases 150] [--write]
 
 Scores each clip with a reference of its own object and with a foreign one. The threshold refuses
-at least 93 % of the foreign references; where own and foreign lie farther apart it is midway between
-the lowest that does so and the highest that still accepts 95 % of the own ones, an equal margin for
-both. The clips are others than those that `benchmarks.demo_models` scores. With --write it goes into
-`configs/abstention.json`.
+at least 93 % of the foreign references; where own and foreign lie farther apart it is midway
+between the lowest that does so and the highest that still accepts 95 % of the own ones: an equal
+margin for both. The clips are others than those that `benchmarks.demo_models` scores. With --write
+it goes into `configs/abstention.json`.
 """
 
 from __future__ import annotations
