@@ -38,7 +38,7 @@ MOMENTS: dict[str, Moment] = {
     "after the first snapshot": lambda run, _: any(run.glob("snapshots/0-*-0*")),
     "after the first chunk": lambda run, _: (run / "masklets/000000.jsonl").exists(),
     "when outputs are begun": lambda run, _: any(run.glob(".masks*")),
-    "when the video is written": lambda run, _: any(run.glob(".annotated*")),
+    "when the video is written": lambda run, _: any(run.glob("*annotated*")),
 }
 
 
