@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -17,17 +16,6 @@ from tracker.output.export import FORMATS, ExportInfo, ExportOptions, FrameMasks
 from tracker.types import ObjectMask
 from tracker.video import index_palette, open_video, read_image, read_index_mask
 
-# parquet needs a library that is not installed with track
-ALL = [
-    pytest.param(
-        name,
-        marks=pytest.mark.skipif(
-            name == "parquet" and find_spec("pyarrow") is None, reason="pyarrow is not installed"
-        ),
-    )
-    for name in FORMATS
-]
-
 
 def export(name, info: ExportInfo, folder, frames, error: Exception | None = None):
     with FORMATS[name](info, folder) as writer:
@@ -39,7 +27,7 @@ def export(name, info: ExportInfo, folder, frames, error: Exception | None = Non
     return writer.target
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", FORMATS)
 def test_an_output_is_finished_or_absent(name, info, frames, tmp_path):
     with pytest.raises(RuntimeError, match="no luck"):
         export(name, info(), tmp_path, frames, RuntimeError("no luck"))
@@ -48,7 +36,7 @@ def test_an_output_is_finished_or_absent(name, info, frames, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", FORMATS)
 def test_an_output_takes_the_place_of_an_earlier_one_only_when_it_is_done(
     name, info, frames, tmp_path
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
@@ -43,7 +44,7 @@ class Source:
 
 def test_items_come_in_order_and_each_is_loaded_once() -> None:
     source = Source()
-    with ReadAhead(source, range(3, 40, 2), at_most=3) as ahead:
+    with closing(ReadAhead(source, range(3, 40, 2), at_most=3)) as ahead:
         assert [ahead.take(i) for i in range(3, 40, 2)] == [f"item {i}" for i in range(3, 40, 2)]
     assert source.loaded == list(range(3, 40, 2))
     assert source.by[3] == "MainThread" and set(source.by.values()) == {"MainThread", "read-ahead"}
@@ -52,7 +53,7 @@ def test_items_come_in_order_and_each_is_loaded_once() -> None:
 
 def test_no_more_is_loaded_than_may_wait() -> None:
     source = Source()
-    with ReadAhead(source, range(100), at_most=2) as ahead:
+    with closing(ReadAhead(source, range(100), at_most=2)) as ahead:
         for index in range(5):
             ahead.take(index)
             assert source.waits_for(index + 2)
@@ -62,7 +63,7 @@ def test_no_more_is_loaded_than_may_wait() -> None:
 
 def test_what_is_taken_out_of_order_is_loaded_at_once() -> None:
     source = Source()
-    with ReadAhead(source, range(10), at_most=2) as ahead:
+    with closing(ReadAhead(source, range(10), at_most=2)) as ahead:
         ahead.take(0)
         assert ahead.take(90) == "item 90" and source.by[90] == "MainThread"
         assert ahead.take(7) == "item 7"
@@ -72,7 +73,7 @@ def test_what_is_taken_out_of_order_is_loaded_at_once() -> None:
 
 def test_an_error_while_reading_comes_where_it_belongs() -> None:
     source = Source(broken=(2,))
-    with ReadAhead(source, range(10), at_most=3) as ahead:
+    with closing(ReadAhead(source, range(10), at_most=3)) as ahead:
         assert [ahead.take(0), ahead.take(1)] == ["item 0", "item 1"]
         assert source.waits_for(2)
         with pytest.raises(OSError, match="no item 2"):
@@ -86,7 +87,7 @@ def test_a_caller_that_fails_ends_the_reading(error: type[BaseException]) -> Non
     source = Source()
 
     def fail() -> None:
-        with ReadAhead(source, range(10), at_most=2) as ahead:
+        with closing(ReadAhead(source, range(10), at_most=2)) as ahead:
             ahead.take(0)
             raise error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -188,7 +188,7 @@ class FrameTensors:
             return
         from tracker.video.pipeline import ReadAhead
 
-        with ReadAhead(self._resized, order, at_most) as self._ahead:
+        with closing(ReadAhead(self._resized, order, at_most)) as self._ahead:
             try:
                 yield
             finally:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 class ReadAhead(Generic[T]):
     """Loads the next items of an order of indices, at most `at_most` before they are taken.
 
-    What is taken out of order is loaded on the spot.
+    What is taken out of order is loaded on the spot. Close it when done (`contextlib.closing`).
 
     Args:
         load: makes the item of an index; is called by two threads.
@@ -49,17 +49,6 @@ class ReadAhead(Generic[T]):
     def close(self) -> None:
         """End the thread, once it has loaded what it is at."""
         self._thread.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class WriteBehind(Generic[T]):
