@@ -1,12 +1,13 @@
 """The streaming predictor beside SAM2's own: speed and memory, each run in a process of its own.
 
+    python -m benchmarks.engine --bars      what bars are set for on a CPU, and nothing else
     python -m benchmarks.engine --quick     the cheap cases, a few minutes on one core
-    python -m benchmarks.engine             every case of the CPU bars
+    python -m benchmarks.engine             models, image sizes and objects on a CPU
     python -m benchmarks.engine --gpu       the matrix of models, objects and engines on CUDA
     python -m benchmarks.engine --memory    peak memory over 600 and 6,000 frames of made-up video
 
-Runs of the engines alternate. On a machine that is shared, compare CPU time: with one thread it is
-the wall time that a free core would need.
+Runs of the engines alternate; with `--bars`, frame by frame within one process. On a machine that
+is shared, compare CPU time: with one thread it is the wall time that a free core would need.
 """
 
 from __future__ import annotations
@@ -33,19 +34,23 @@ from tracker.video import VideoWriter
 CEILING_TFLOPS = 790  # bf16 of an H200
 ENCODER_GFLOP = {"t": 292, "s": 360, "b+": 647, "l": 1823}  # at 1024 px
 OBJECT_GFLOP = 621
+KINDS = {"s": "wall time", "cpu_s": "CPU time"}
 
 Result = dict[str, Any]
 
 
-def run(case: Case) -> Result:
-    """The figures of one case, measured in a new process."""
-    command = [sys.executable, "-m", "benchmarks.engine_worker", json.dumps(asdict(case))]
+def run(*cases: Case) -> list[Result]:
+    """The figures of each case, measured in one new process; several are tracked in turn."""
+    given = json.dumps([asdict(case) for case in cases])
+    command = [sys.executable, "-m", "benchmarks.engine_worker", given]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise click.ClickException(f"{name(case)} failed: {done.stderr.strip().splitlines()[-1:]}")
-    figures: Result = json.loads(done.stdout)
-    click.echo(f"{name(case)}: {summary(figures)}")
-    return figures
+        names = " with ".join(map(name, cases))
+        raise click.ClickException(f"{names} failed: {done.stderr.strip().splitlines()[-1:]}")
+    results: list[Result] = json.loads(done.stdout)
+    for case, figures in zip(cases, results, strict=True):
+        click.echo(f"{name(case)}: {summary(figures)}")
+    return results
 
 
 def name(case: Case) -> str:
@@ -57,31 +62,33 @@ def name(case: Case) -> str:
 def summary(figures: Result) -> str:
     shown = {k: v for k, v in figures.items() if isinstance(v, int | float)}
     if "frame_cpu_s" in figures:
-        shown["cpu_s_median"] = median(figures["frame_cpu_s"])
+        shown |= {"s_median": median(figures["frame_s"])}
+        shown |= {"cpu_s_median": median(figures["frame_cpu_s"])}
     return ", ".join(f"{key} {value:.3f}" for key, value in shown.items())
 
 
-def compared(reference: Case, ours: Case, repeats: int) -> list[Row]:
-    """Rows for both and their quotient; the runs alternate, the best of each counts."""
-    results: dict[str, list[Result]] = {"reference": [], "ours": []}
+def compared(reference: Case, ours: Case, repeats: int, in_turn: bool = False) -> list[Row]:
+    """Rows for both and their quotients; the runs alternate, the best of each counts."""
+    pairs = []
     for _ in range(repeats):
-        results["reference"].append(run(reference))
-        results["ours"].append(run(ours))
-    rows, values = [], {}
-    for label, case in (("reference", reference), ("ours", ours)):
-        best = min(results[label], key=lambda figures: key_figure(figures))
-        values[label] = key_figure(best)
-        rows += list(figure_rows(case, best))
-    quotient = values["ours"] / values["reference"]
+        together = in_turn and ours.task == "frames"
+        pairs.append(run(reference, ours) if together else [*run(reference), *run(ours)])
+    rows, best = [], []
+    for case, results in zip((reference, ours), zip(*pairs, strict=True), strict=True):
+        best.append([min(key_figure(figures, kind) for figures in results) for kind in KINDS])
+        fastest = min(results, key=lambda figures: key_figure(figures, "cpu_s"))
+        rows += list(figure_rows(case, fastest))
     note = f"{name(ours)} / {reference.engine} {reference.precision}"
-    return [*rows, Row("ours / reference, CPU time", quotient, note)]
+    for label, theirs, mine in zip(KINDS.values(), *best, strict=True):
+        rows.append(Row(f"ours / reference, {label}", mine / theirs, note))
+    return rows
 
 
-def key_figure(figures: Result) -> float:
-    """CPU seconds of what the task is about."""
-    if "frame_cpu_s" in figures:
-        return float(median(figures["frame_cpu_s"]))
-    return float(figures.get("first_mask_cpu_s") or figures["whole_cpu_s"])
+def key_figure(figures: Result, kind: str) -> float:
+    """Seconds of what the task is about, of one of `KINDS`."""
+    if f"frame_{kind}" in figures:
+        return float(median(figures[f"frame_{kind}"]))
+    return float(figures.get(f"first_mask_{kind}") or figures[f"whole_{kind}"])
 
 
 def figure_rows(case: Case, figures: Result) -> Iterator[Row]:
@@ -96,17 +103,36 @@ def figure_rows(case: Case, figures: Result) -> Iterator[Row]:
         ("whole_cpu_s", "CPU s for the whole video"),
         ("peak_rss_mb", "peak RSS, MB"),
         ("peak_vram_mb", "peak VRAM, MB"),
+        ("least_iou", "least IoU with the reference"),
     ):
         if key in figures:
             yield Row(label, figures[key], name(case))
 
 
+def pair(case: Case, **ours: Any) -> tuple[Case, Case]:
+    """A case of the reference, and the same of ours."""
+    return case, replace(case, engine="ours", **ours)
+
+
+def bar_pairs(folder: Path, video: Path) -> Iterator[tuple[Case, Case]]:
+    """Reference and ours, for every bar that is set for a CPU; the cheapest first."""
+    demo = Case("whole", "reference", "demo", 256, 1, 0, str(video))
+    yield pair(replace(demo, task="first", source=str(folder)))
+    yield pair(demo)
+    small = Case("frames", "reference", "demo", 256, 5, 24, str(start_of(folder, 26)))
+    yield pair(small)
+    yield pair(replace(small, model="t"))
+    brief, _ = make_clip(folder.with_name("brief"), 12, 1280, 720)
+    large = Case("whole", "reference", "t", 1024, 1, 0, str(brief.with_name("clip.mp4")))
+    yield pair(large, precision="auto")
+    steady = replace(small, model="t", image_size=1024, objects=1, frames=12)
+    yield pair(steady, precision="auto")
+    yield pair(steady)
+    yield pair(replace(steady, objects=5, frames=9), precision="auto")
+
+
 def cpu_pairs(folder: Path, video: Path, quick: bool) -> Iterator[tuple[Case, Case]]:
-    """Reference and ours, for every bar that is set for a CPU."""
-
-    def pair(case: Case, **ours: Any) -> tuple[Case, Case]:
-        return case, replace(case, engine="ours", **ours)
-
+    """Reference and ours, over models, image sizes, objects and precisions."""
     frames = Case("frames", "reference", "demo", 256, 5, 12, str(start_of(folder, 16)))
     yield pair(frames)
     yield pair(replace(frames, objects=1))
@@ -145,7 +171,7 @@ def gpu_rows(folder: Path) -> tuple[list[Row], list[str]]:
     rows, profiles = [], []
     for case, tflop in gpu_cases(folder):
         try:
-            figures = run(case)
+            (figures,) = run(case)
         except click.ClickException as error:  # one engine that fails must not cost the others
             click.echo(error.message)
             continue
@@ -161,7 +187,7 @@ def gpu_rows(folder: Path) -> tuple[list[Row], list[str]]:
 def memory_rows(frames: int) -> list[Row]:
     """Peak memory over some frames, and over ten times as many."""
     short = Case("memory", "ours", "demo", 64, 1, frames)
-    peaks = [run(replace(short, frames=count))["peak_rss_mb"] for count in (frames, 10 * frames)]
+    peaks = [run(replace(short, frames=n))[0]["peak_rss_mb"] for n in (frames, 10 * frames)]
     note = "demo weights at 64 px, one object"
     return [
         Row(f"peak RSS over {frames} frames, MB", peaks[0], note),
@@ -178,7 +204,7 @@ def make_clip(folder: Path, count: int, width: int, height: int) -> tuple[Path, 
         .resize((width, height))
     )  # fmt: skip
     images, video = folder / "frames", folder / "clip.mp4"
-    images.mkdir()
+    images.mkdir(parents=True)
     rate = Fraction(25)
     with VideoWriter(
         video, width=width, height=height, frame_rate=rate, time_base=1 / rate
@@ -202,6 +228,8 @@ def start_of(folder: Path, count: int) -> Path:
 
 
 @click.command()
+@click.option("--bars", is_flag=True, help="What bars are set for, frame by frame in turn.")
+@click.option("--only", default="", help="Of these or the CPU cases, those whose name has this.")
 @click.option("--quick", is_flag=True, help="The cheap cases only.")
 @click.option("--gpu", is_flag=True, help="The matrix on CUDA.")
 @click.option("--memory", is_flag=True, help="Peak memory over some frames and ten times more.")
@@ -209,10 +237,18 @@ def start_of(folder: Path, count: int) -> Path:
 @click.option("--clip-frames", default=300, show_default=True, help="Length of the clip.")
 @click.option("--repeats", default=1, show_default=True, help="Runs of each engine.")
 def main(
-    quick: bool, gpu: bool, memory: bool, memory_frames: int, clip_frames: int, repeats: int
+    bars: bool,
+    only: str,
+    quick: bool,
+    gpu: bool,
+    memory: bool,
+    memory_frames: int,
+    clip_frames: int,
+    repeats: int,
 ) -> None:
     """Measure the streaming predictor beside SAM2's own."""
     profiles: list[str] = []
+    table = "engine_gpu" if gpu else "engine_bars" if bars else "engine_cpu"
     if memory:
         rows = memory_rows(memory_frames)
         write_table("engine_memory", "Memory of the streaming predictor", rows)
@@ -223,10 +259,10 @@ def main(
             rows, profiles = gpu_rows(folder)
         else:
             rows = []
-            for reference, ours in cpu_pairs(folder, video, quick):
-                rows += compared(reference, ours, repeats)
-                write_table("engine_cpu", "The streaming predictor beside SAM2's own", rows)
-    table = "engine_gpu" if gpu else "engine_cpu"
+            pairs = bar_pairs(folder, video) if bars else cpu_pairs(folder, video, quick)
+            for reference, ours in (pair for pair in pairs if only in name(pair[1])):
+                rows += compared(reference, ours, repeats, in_turn=bars)
+                write_table(table, "The streaming predictor beside SAM2's own", rows)
     write_table(table, "The streaming predictor beside SAM2's own", rows)
     with (_FOLDER / f"{table}.md").open("a") as file:
         file.write("\n".join(["", *profiles]))

@@ -1,6 +1,7 @@
-"""One measurement of the engine in a process of its own: reads a case, prints its figures as JSON.
+"""Measurements of the engine in a process of their own: reads cases, prints their figures as JSON.
 
-Started by `benchmarks.engine`, once for each run, so that no run warms or bloats another.
+Started by `benchmarks.engine`, once for each run, so that no run warms or bloats another. Two cases
+in one process are tracked frame by frame in turn, so that other work disturbs both alike.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,12 @@ import torch
 from sam2.build_sam import build_sam2_video_predictor
 
 from tracker.locations import shipped
+from tracker.masks import Box, iou
 from tracker.models.building import build_from_config, load_weights
-from tracker.models.frames import VideoFileFrames
 from tracker.models.streaming import POSTPROCESSING, build_streaming_video_predictor
-from tracker.types import ObjectMask
-from tracker.video import VideoWriter, open_video
-from tracker.video.pipeline import WriteBehind
+from tracker.session.tracking import track
+from tracker.settings import TrackSettings
+from tracker.types import Prompt
 
 DEMO = shipped("configs") / "sam2" / "demo.yaml"
 DEMO_WEIGHTS = shipped("checkpoints") / "sam2_demo.pt"
@@ -39,8 +41,8 @@ class Case:
     """What one process measures.
 
     Attributes:
-        task: `frames` (time for each frame), `first` (time to the first mask), `whole` (a video
-            file to an annotated one), `memory` (peak memory over frames that are made up).
+        task: `frames` (time for each frame), `first` (time to the first mask), `whole` (from a
+            video file to an annotated one), `memory` (peak memory over frames that are made up).
         engine: `reference`, `vos` (SAM2's compiled variant) or `ours`.
         model: `demo`, or the ending of a SAM2.1 config: `t`, `s`, `b+`, `l`.
         image_size: side in pixels.
@@ -104,28 +106,33 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def prompted(predictor: Any, case: Case, source: Any) -> Any:
-    """A state with its prompts; boxes spread over the frame."""
-    state = predictor.init_state(source)
-    height, width = state["video_height"], state["video_width"]
-    for number in range(case.objects):
+def boxes(count: int, width: int, height: int) -> Iterator[tuple[int, Box]]:
+    """Object ids with boxes that are spread over the frame."""
+    for number in range(count):
         x, y = width * (number % 5) / 6, height * (number // 5) / 3
-        predictor.add_new_points_or_box(
-            state, 0, number + 1, box=[x, y, x + width / 6, y + height / 3]
-        )
+        yield number + 1, (x, y, x + width / 6, y + height / 3)
+
+
+def prompted(predictor: Any, case: Case, source: Any) -> Any:
+    """A state with its prompts."""
+    state = predictor.init_state(source)
+    for object_id, box in boxes(case.objects, state["video_width"], state["video_height"]):
+        predictor.add_new_points_or_box(state, 0, object_id, box=list(box))
     synchronise(case.device)
     return state
+
+
+def running(case: Case) -> Any:
+    """The context in which a case's predictor runs, as its authors run it."""
+    lowered = case.engine != "ours" and case.precision != "fp32"
+    return torch.autocast(case.device, torch.bfloat16) if lowered else contextlib.nullcontext()
 
 
 def measure(case: Case) -> dict[str, Any]:
     """Figures of one case, in seconds and MB."""
     predictor = build(case)
-    lowered = case.engine != "ours" and case.precision != "fp32"
-    context: Any = (
-        torch.autocast(case.device, torch.bfloat16) if lowered else contextlib.nullcontext()
-    )
     tasks = {"frames": frames, "first": first, "whole": whole, "memory": memory}
-    with torch.inference_mode(), context:
+    with torch.inference_mode(), running(case):
         figures = tasks[case.task](predictor, case)
     figures["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if case.device == "cuda":
@@ -142,22 +149,61 @@ def first(predictor: Any, case: Case) -> dict[str, Any]:
     }
 
 
-def frames(predictor: Any, case: Case) -> dict[str, Any]:
-    """Each frame's time until its masks are bool arrays on the host; the first two warm up."""
-    state = prompted(predictor, case, case.source)
-    walls, cpus = [], []
-    steps = predictor.propagate_in_video(state, max_frame_num_to_track=case.frames)
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _, _, logits in steps:
-        (logits > 0).cpu().numpy()
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
+class Steps:
+    """Tracks a frame at a time, and notes how long each takes until its masks are on the host."""
+
+    def __init__(self, predictor: Any, case: Case) -> None:
+        self._case = case
+        with running(case):
+            self.state = prompted(predictor, case, case.source)
+        self._steps = predictor.propagate_in_video(self.state, max_frame_num_to_track=case.frames)
+        self._walls: list[float] = []
+        self._cpus: list[float] = []
+
+    def masks(self) -> np.ndarray:
+        """Those of the next frame, bool, one per object."""
         wall, cpu = time.perf_counter(), time.process_time()
-    warm = 2 if case.device == "cpu" else 20  # compiled shapes settle on the 16th frame
-    figures: dict[str, Any] = {"frame_s": walls[warm:], "frame_cpu_s": cpus[warm:]}
+        with running(self._case):
+            _, _, logits = next(self._steps)
+            masks_nhw: np.ndarray = (logits[:, 0] > 0).cpu().numpy()
+        self._walls.append(time.perf_counter() - wall)
+        self._cpus.append(time.process_time() - cpu)
+        return masks_nhw
+
+    def figures(self) -> dict[str, Any]:
+        """Without the first frames, which warm up; compiled shapes settle on the 16th frame."""
+        warm = 2 if self._case.device == "cpu" else 20
+        return {"frame_s": self._walls[warm:], "frame_cpu_s": self._cpus[warm:]}
+
+
+def frames(predictor: Any, case: Case) -> dict[str, Any]:
+    steps = Steps(predictor, case)
+    for _ in range(case.frames + 1):
+        steps.masks()
+    figures = steps.figures()
     if case.profile:
-        figures["profile"] = profiled(predictor, state, case)
+        figures["profile"] = profiled(predictor, steps.state, case)
     return figures
+
+
+def in_turn(cases: list[Case]) -> list[dict[str, Any]]:
+    """The figures of each; `least_iou` is that of its masks with those of the first case.
+
+    No holes are filled: the reference needs an extension for it, which it has on CUDA alone.
+    """
+    ious: list[list[float]] = [[] for _ in cases]
+    predictors = [build(case) for case in cases]
+    for predictor in predictors:
+        predictor.fill_hole_area = 0
+    with torch.inference_mode():
+        runs = [Steps(each, case) for each, case in zip(predictors, cases, strict=True)]
+        for _ in range(cases[0].frames + 1):
+            shown = [run.masks() for run in runs]
+            for least, masks_nhw in zip(ious, shown, strict=True):
+                least += [iou(a, b) for a, b in zip(shown[0], masks_nhw, strict=True)]
+    return [
+        {**run.figures(), "least_iou": min(least)} for run, least in zip(runs, ious, strict=True)
+    ]
 
 
 def profiled(predictor: Any, state: Any, case: Case) -> str:
@@ -171,14 +217,15 @@ def profiled(predictor: Any, state: Any, case: Case) -> str:
 
 
 def whole(predictor: Any, case: Case) -> dict[str, Any]:
-    """A video file in, an annotated one out: SAM2 users' script, and the same work with ours."""
-    target = Path(case.source).with_name(f"annotated-{case.engine}.mp4")
+    """A video file in, an annotated one out: what SAM2's users write, and what `track` does."""
     started, cpu = time.perf_counter(), time.process_time()
-    (whole_ours if case.engine == "ours" else whole_classic)(predictor, case, target)
+    (whole_ours if case.engine == "ours" else whole_classic)(predictor, case)
     return {"whole_s": time.perf_counter() - started, "whole_cpu_s": time.process_time() - cpu}
 
 
-def whole_classic(predictor: Any, case: Case, target: Path) -> None:
+def whole_classic(predictor: Any, case: Case) -> None:
+    """SAM2's loop, supervision's masks, OpenCV's writer: an MPEG-4 video and nothing else."""
+    target = Path(case.source).with_name("classic.mp4")
     state = prompted(predictor, case, case.source)
     info = sv.VideoInfo.from_video_path(case.source)
     pictures = sv.get_video_frames_generator(case.source)
@@ -195,28 +242,15 @@ def whole_classic(predictor: Any, case: Case, target: Path) -> None:
     writer.release()
 
 
-def whole_ours(predictor: Any, case: Case, target: Path) -> None:
-    with open_video(Path(case.source)) as reader:
-        rate = reader.info.frame_rate
-    source = VideoFileFrames(case.source)
-    state = prompted(predictor, case, source)
-    annotator = sv.MaskAnnotator(color_lookup=sv.ColorLookup.TRACK)
-    size = {"width": source.width, "height": source.height}
-    with VideoWriter(target, **size, frame_rate=rate, time_base=1 / rate) as writer:
-
-        def draw(item: tuple[int, Any, tuple[ObjectMask, ...]]) -> None:
-            frame, image_hwc, objects = item
-            writer.write(annotator.annotate(image_hwc.copy(), detections(objects)), frame)
-
-        with WriteBehind(draw) as behind:
-            for frame, objects in predictor.track(state):
-                behind.put((frame, source[frame], objects))
-
-
-def detections(objects: tuple[ObjectMask, ...]) -> Any:
-    masks = np.stack([each.mask_hw for each in objects])
-    ids = np.array([each.object_id for each in objects])
-    return sv.Detections(sv.mask_to_xyxy(masks), masks, tracker_id=ids)
+def whole_ours(predictor: Any, case: Case) -> None:
+    """A run as the command line makes it: H.264, index masks, scores, overview, and its folder."""
+    info = sv.VideoInfo.from_video_path(case.source)
+    prompts = [
+        Prompt(0, i, box_xyxy=box) for i, box in boxes(case.objects, info.width, info.height)
+    ]
+    settings = TrackSettings(device=case.device)
+    run = Path(case.source).with_name("run")
+    track(case.source, settings, prompts, run, overwrite=True, predictor=predictor)
 
 
 class Drifting:
@@ -246,6 +280,7 @@ def memory(predictor: Any, case: Case) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    given = [Case(**each) for each in json.loads(sys.argv[1])]
     with contextlib.redirect_stdout(io.StringIO()):
-        result = measure(Case(**json.loads(sys.argv[1])))
-    print(json.dumps(result))
+        results = in_turn(given) if len(given) > 1 else [measure(given[0])]
+    print(json.dumps(results))

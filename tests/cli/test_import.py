@@ -37,6 +37,27 @@ def test_masks_become_a_run_that_is_scored_and_exported(track):
     assert track("export", "runs/clip", "--format", "coco").exit_code == 0
 
 
+def test_masks_of_others_are_refined_and_remembered(track):
+    assert track("import", "png", "drawn", "--video", "clip.mp4").exit_code == 0
+    box = ("--box", "2@1:40,20,90,60", "--settle", "0")
+    result = track("refine", "runs/clip", *box, "--json")
+    assert result.exit_code == 0, result.output
+    done = json.loads(result.stdout)
+    assert done["changed"] == {"2": [1, 2]}  # the drawn mask on frame 0 is a prompt
+    assert RunFolder("runs/clip").info.models["sam2"].name == "imported"
+    scores = json.loads(track("eval", "runs/clip", "drawn", "--frames", "all", "--json").stdout)
+    assert scores["J&F"] < 0.9
+    added = track(
+        *("memory", "add", "--from-run", "runs/clip", "--frame", "0", "--object", "2"),
+        *("--label", "square", "--memory", "memory"),
+    )
+    assert added.exit_code == 0, added.output
+    assert "square" in track("memory", "list", "--memory", "memory").stdout
+    assert track("refine", "runs/clip", "--undo").exit_code == 0
+    scores = json.loads(track("eval", "runs/clip", "drawn", "--frames", "all", "--json").stdout)
+    assert scores["J&F"] == 1.0
+
+
 def test_the_summary_as_json(track):
     result = track("import", "png", "drawn", "--video", "clip.mp4", "--output", "out", "--json")
     summary = json.loads(result.stdout)

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.interrupts import heed_interrupts
+from tests.made_detector import make_detector
 from tests.made_videos import make_video
 from tracker.cli import main
 from tracker.session.run_folder import RunFolder
@@ -84,6 +85,19 @@ def test_boxes_of_a_detector_become_objects(track, video, tmp_path):
     assert sure.exit_code == 3
     assert "nothing on frame 0; --detect-every N looks on later ones too" in sure.stderr
     assert not (tmp_path / "sure").exists()
+
+
+def test_words_become_objects(track, video, tmp_path):
+    """The detector's weights are random: any boxes, but named by the phrases."""
+    make_detector(tmp_path / "detector")
+    asked = ["--text", "a red ball . a dog .", "--detector", "detector", "--box-threshold", "0.5"]
+    small = ["--image-size", "64", "--end", "3", "--no-video", "--detect-every", "2"]
+    result = track("run", video, *asked, *small, "--json")
+    assert result.exit_code == 0, result.stderr
+    objects = json.loads(result.stdout)["objects"]
+    assert objects and {entry["label"] for entry in objects} <= {"red ball", "dog"}
+    assert {entry["source"] for entry in objects} == {"detector"}
+    assert {entry["frame"] for entry in objects} <= {0, 2}
 
 
 def test_options_reach_the_run(track, video):

@@ -45,6 +45,10 @@ class ModelIdentity:
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
+IMPORTED = ModelIdentity("imported", "")
+"""Stands where a run names its SAM2 model, when others have drawn its masks."""
+
+
 def identify_video(path: str | Path) -> VideoIdentity:
     """Identify a video file or a folder of images without reading all of it.
 

@@ -162,16 +162,28 @@ def to_line(frame: FrameMasks) -> dict[str, Any]:
     return {"frame": frame.index, "pts": frame.pts, "objects": objects}
 
 
+def as_stored(mask: ObjectMask) -> ObjectMask:
+    """A mask as it comes back from a run: its numbers have four digits."""
+    appearance = None if mask.appearance is None else round(mask.appearance, 4)
+    return replace(
+        mask,
+        object_score=round(mask.object_score, 4),
+        predicted_iou=round(mask.predicted_iou, 4),
+        appearance=appearance,
+    )
+
+
 def to_entry(mask: ObjectMask) -> dict[str, Any]:
     """A mask as an entry of a line."""
+    mask = as_stored(mask)
     entry: dict[str, Any] = {
         "id": mask.object_id,
         "state": mask.state,
-        "score": round(mask.object_score, 4),
-        "iou": round(mask.predicted_iou, 4),
+        "score": mask.object_score,
+        "iou": mask.predicted_iou,
     }
     if mask.appearance is not None:
-        entry["appearance"] = round(mask.appearance, 4)
+        entry["appearance"] = mask.appearance
     return {**entry, "rle": encode_rle(mask.mask_hw)}
 
 

@@ -130,8 +130,11 @@ class RunWriter:
         self.write_prompts(prompts)
         parts = (MASKLETS, SNAPSHOTS, revisions.REVISIONS, REVIEW, TIMELINE, CONTACT)
         try:
-            for name in (*parts, *(output.file_name for output in FORMATS.values())):
+            for name in parts:
                 remove(self.folder / name)
+            for output in FORMATS.values():
+                remove(self.folder / output.file_name)
+                output.clear(self.folder)
             (self.folder / MASKLETS).mkdir()
         except OSError as error:
             raise durable.cannot_write(self.folder, error) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from tracker.errors import RunError, SettingsError
 from tracker.models.streaming import StreamingVideoPredictor
 from tracker.session.auto_prompt import AutoPrompts, remember
-from tracker.session.exchange.exporting import export_run
+from tracker.session.exchange.exporting import LiveOutputs, Output, export_run
 from tracker.session.identity import identify_video, versions
 from tracker.session.progress import Progress
 from tracker.session.propagation import Watch
@@ -74,8 +74,7 @@ def track(
         found = _prepare(session, progress)
         info = _describe(session, found)
         with RunWriter(folder, info, session.prompts, overwrite) as writer:
-            write_masks(session, writer, progress, watch, found)
-            write_outputs(writer, progress)
+            write_run(session, writer, progress, watch, found)
     return RunFolder(folder)
 
 
@@ -130,7 +129,7 @@ def _describe(session: TrackSession, found: AutoPrompts) -> RunInfo:
     )
 
 
-def write_masks(
+def write_run(
     session: TrackSession,
     writer: RunWriter,
     progress: Progress,
@@ -138,29 +137,37 @@ def write_masks(
     found: AutoPrompts | None = None,
     start: Snapshot | None = None,
 ) -> None:
-    """Track a session into a run, from a snapshot on if one is given, and note how it went."""
+    """Track a session into a run, from a snapshot on if one is given; note how it went.
+
+    Its outputs are made on the way where that can be, else when all masks are there.
+    """
     progress.stage("tracking", session.frame_count)
     notices, prompts = list(writer.info.notices), session.prompts
     snapshots = Snapshots(writer.folder, writer.flush, start.seconds if start else 0.0)
     looks_on = watch(session) if watch else _usual_watch(session, writer, found)
     if looks_on and start:
         _tell(looks_on, session, writer.folder, start)
-    for result in session.propagate(looks_on, snapshots=snapshots, start=start):
-        if session.prompts != prompts:
-            _tell_new(session.prompts[len(prompts) :], progress)
-            prompts = session.prompts
-            writer.write_prompts(prompts)
-            writer.note(labels=session.labels)
-        if looks_on:
-            result = replace(result, objects=looks_on.marked(result.frame, result.objects))
-        writer.write(result)
-        progress.frame()
-        if session.settings.remember and found and found.memory:
-            for text in remember(found.memory, found.prompts, result):
-                progress.notice(text)
-                notices.append(text)
-    writer.flush()
-    writer.note(seconds=snapshots.seconds, problems=session.problems, notices=tuple(notices))
+    grid = session.grid
+    foreseen = range(grid.start, grid.frame(session.frame_count or 0), grid.stride)
+    with LiveOutputs(RunFolder(writer.folder), _formats(session.settings), foreseen) as outputs:
+        for result in session.propagate(looks_on, snapshots=snapshots, start=start):
+            if session.prompts != prompts:
+                _tell_new(session.prompts[len(prompts) :], progress)
+                prompts = session.prompts
+                writer.write_prompts(prompts)
+                writer.note(labels=session.labels)
+            if looks_on:
+                result = replace(result, objects=looks_on.marked(result.frame, result.objects))
+            writer.write(result)
+            outputs.put(result)
+            progress.frame()
+            if session.settings.remember and found and found.memory:
+                for text in remember(found.memory, found.prompts, result):
+                    progress.notice(text)
+                    notices.append(text)
+        writer.flush()
+        writer.note(seconds=snapshots.seconds, problems=session.problems, notices=tuple(notices))
+    write_outputs(writer, progress, outputs.made)
 
 
 def _usual_watch(
@@ -196,11 +203,18 @@ def _tell(watch: Watch, session: TrackSession, run: Path, start: Snapshot) -> No
                 watch.saw(position, frame.objects)
 
 
-def write_outputs(writer: RunWriter, progress: Progress) -> None:
-    """Make the outputs of a run whose masks are all there."""
+def write_outputs(
+    writer: RunWriter, progress: Progress, made: Iterable[Output] | None = None
+) -> None:
+    """Make the outputs of a run whose masks are all there, unless they are; note their problems."""
     run = RunFolder(writer.folder)
-    formats = ALWAYS + (WITH_VIDEO if run.info.settings.video else ())
-    progress.stage("writing", len(run.frame_indices))
-    outputs = export_run(run, formats, overwrite=True, on_frame=progress.frame)
-    problems = [f"{made.path.name}: {text}" for made in outputs for text in made.problems]
+    if made is None:
+        formats = _formats(run.info.settings)
+        progress.stage("writing", len(run.frame_indices))
+        made = export_run(run, formats, overwrite=True, on_frame=progress.frame)
+    problems = [f"{output.path.name}: {text}" for output in made for text in output.problems]
     writer.note(problems=(*writer.info.problems, *problems))
+
+
+def _formats(settings: TrackSettings) -> tuple[str, ...]:
+    return ALWAYS + (WITH_VIDEO if settings.video else ())

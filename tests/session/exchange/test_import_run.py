@@ -15,6 +15,8 @@ from tracker.masks import encode_rle, iou
 from tracker.output.export import ExportOptions
 from tracker.session.exchange.exporting import export_run
 from tracker.session.exchange.importing import IMPORTERS, import_run
+from tracker.session.progress import Progress
+from tracker.session.resume.resuming import resume
 from tracker.session.run_folder import RunFolder
 from tracker.video import write_index_mask
 
@@ -241,6 +243,28 @@ def test_masks_of_another_size_are_refused(video, tmp_path):
     with pytest.raises(InputError, match=r"frame 0, is 96x65 pixels but .* is 97x65"):
         import_run("png", folder, video, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_import_that_was_cut_short_is_begun_again(video, tmp_path):
+    class Interrupted(Progress):
+        importing = False
+
+        def stage(self, name, frames):
+            self.importing = name == "importing"
+
+        def frame(self):
+            if self.importing:
+                raise KeyboardInterrupt
+
+    run = write_run(tmp_path / "run", video, FRAMES, start=2, stride=3)
+    (made,) = export_run(run, ["coco"], tmp_path / "out")
+    back = tmp_path / "back"
+    with pytest.raises(KeyboardInterrupt):
+        import_run("coco", made.path, video, back, progress=Interrupted())
+    assert RunFolder(back).info.status == "interrupted"
+    with pytest.raises(RunError, match="was not imported to its end; track import"):
+        resume(back)
+    assert_same_masks(run, import_run("coco", made.path, video, back, overwrite=True))
 
 
 def test_a_run_is_not_overwritten_unasked(video, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,7 +54,7 @@ class ExportInfo:
 
     video: VideoInfo
     labels: Mapping[int, str]
-    frames: tuple[int, ...]
+    frames: Sequence[int]
     stride: int = 1
     sources: tuple[Path, ...] = ()
 
@@ -137,7 +137,7 @@ class Export(ABC):
         self.options = options
         self.target = folder / self.file_name
         self.temporary = folder / f".{self.file_name}.tmp"
-        remove(self.temporary)
+        self.clear(folder)
 
     @classmethod
     def start(cls, info: ExportInfo, folder: Path, options: ExportOptions) -> Self:
@@ -145,8 +145,15 @@ class Export(ABC):
         try:
             return cls(info, folder, options)
         except BaseException:
-            remove(folder / f".{cls.file_name}.tmp")
+            cls.clear(folder)
             raise
+
+    @classmethod
+    def clear(cls, folder: Path) -> None:
+        """Remove what is unfinished: a process that was killed leaves it."""
+        unfinished = f".{cls.file_name}.tmp"
+        for path in (folder / unfinished, *folder.glob(f".{unfinished}.*")):
+            remove(path)
 
     def wants_image(self, index: int) -> bool:
         """Whether `write` needs the image of this frame; decoding is not free."""

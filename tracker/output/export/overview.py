@@ -56,7 +56,7 @@ class Overview(Export):
     def close(self, finished: bool) -> None:
         if finished:
             sheet = contact_sheet(self._cells, title=Path(self.info.video.path).stem)
-            Image.fromarray(sheet).save(self.temporary, format="PNG")
+            Image.fromarray(sheet).save(self.temporary, format="PNG", compress_level=4)
 
     def _scaled(self, mask_hw: BoolMask) -> BoolMask:
         shares_hw = cv2.resize(mask_hw.astype(np.float32), self._size, interpolation=cv2.INTER_AREA)

@@ -22,7 +22,7 @@ from tracker.session.exchange.annotations import (
 )
 from tracker.session.exchange.cvat_tracks import CvatTracks
 from tracker.session.exchange.exporting import export_run
-from tracker.session.identity import ModelIdentity, identify_video, versions
+from tracker.session.identity import IMPORTED, identify_video, versions
 from tracker.session.progress import Progress
 from tracker.session.run_folder import RunFolder
 from tracker.session.run_info import RunInfo
@@ -128,7 +128,7 @@ def _describe(
         video=reader.info,
         identity=identify_video(reader.info.path),
         settings=TrackSettings(start=frames[0], end=frames[-1] + 1, stride=stride, video=False),
-        models={"sam2": ModelIdentity("imported", "")},
+        models={"sam2": IMPORTED},
         labels={prompt.object_id: prompt.label for prompt in prompts},
         versions=versions(),
         started=datetime.now().astimezone().isoformat(timespec="seconds"),

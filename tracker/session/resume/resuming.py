@@ -15,7 +15,7 @@ from tracker.errors import ModelError, RunError
 from tracker.models.streaming import StreamingVideoPredictor
 from tracker.session.auto_prompt import AutoPrompts, open_memory
 from tracker.session.grid import FrameGrid
-from tracker.session.identity import check_unchanged, identify_video
+from tracker.session.identity import IMPORTED, check_unchanged, identify_video
 from tracker.session.progress import Progress
 from tracker.session.prompt_set import PromptSet
 from tracker.session.prompts_file import digest
@@ -28,8 +28,8 @@ from tracker.session.tracking import (
     WatchMaker,
     default_output,
     track,
-    write_masks,
     write_outputs,
+    write_run,
 )
 from tracker.settings import DEFAULTS, TrackSettings
 from tracker.types import Prompt
@@ -62,11 +62,15 @@ def resume(
         if writer.info.status == "complete":
             progress.notice(f"{folder} is complete; nothing is left to do")
             return RunFolder(folder)
+        if writer.info.models["sam2"] == IMPORTED:
+            raise RunError(
+                f"{folder} was not imported to its end; track import … --overwrite begins again"
+            )
         if writer.info.seconds is None:
             _go_on(writer, predictor, progress, watch)
         else:
             writer.go_on()
-        write_outputs(writer, progress)
+            write_outputs(writer, progress)
     return RunFolder(folder)
 
 
@@ -103,12 +107,17 @@ def reopen_session(
 ) -> TrackSession:
     """A session over a run's video, with the model that it was made with, without prompts.
 
+    Masks that were imported are of no model: they are carried on by the one that the settings
+    name, which is the best installed.
+
     Raises:
         RunError: when the video has changed since.
         ModelError: when the model is not here, or has other weights now.
     """
     check_unchanged(info.identity, folder)
     model = info.models["sam2"]
+    if model == IMPORTED:
+        return TrackSession(info.identity.path, info.settings, predictor=predictor)
     if predictor is None and not model.sha256:
         raise ModelError(f"{folder} was made with a model of the caller's; pass it as predictor")
     settings = replace(
@@ -143,7 +152,7 @@ def _go_on(
         writer.go_on()
         writer.write_prompts(session.prompts)
         progress.notice(f"going on {_place(start, session.grid)}")
-        write_masks(session, writer, progress, watch, _to_remember(session), start)
+        write_run(session, writer, progress, watch, _to_remember(session), start)
 
 
 def _to_remember(session: TrackSession) -> AutoPrompts | None:
