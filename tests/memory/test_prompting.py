@@ -158,7 +158,8 @@ def test_the_whole_decision_can_be_written_down(memory, find):
     assert len(written["candidates"]) == len(decision.candidates) >= 3
     scores = [candidate["agreement"] for candidate in written["candidates"]]
     assert scores == sorted(scores, reverse=True)
-    presence = (scores[0] * written["match"]["foreground"]) ** 0.5
+    similarity, foreground = written["candidates"][0]["similarity"], written["match"]["foreground"]
+    presence = (similarity * foreground) ** 0.5
     assert written["score"] == pytest.approx(presence, abs=1e-3)
     assert written["prompt"]["score"] == decision.score
 

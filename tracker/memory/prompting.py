@@ -264,11 +264,12 @@ class _Scene:
 def presence(best: Candidate, match: Match) -> float:
     """How sure it is that the object is there, 0 to 1.
 
-    The geometric mean of two things that fail differently: how well the best mask agrees with the
-    features, which tells a good mask from a bad one, and how well the object's patches are matched
-    in the image at all, which tells the right object from another one.
+    The geometric mean of two things that fail differently: how much the best mask looks like the
+    object as a whole, and how well the object's patches are matched in the image one by one. The
+    agreement, which chooses among masks, says little here, for a mask of something else may fit
+    its prompt as well; and so do the surroundings, which stay when the object leaves.
     """
-    return float(np.sqrt(best.agreement * match.foreground))
+    return float(np.sqrt(best.measures.similarity * match.foreground))
 
 
 def _covered(mask_hw: BoolMask, grid_hw: tuple[int, ...]) -> BoolMask:
