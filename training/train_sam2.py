@@ -70,8 +70,8 @@ STAGES = (
     Stage(
         1.0,
         (
-            *(ClipShape(3, 4, 3, 256), ClipShape(2, 6, 3, 256), ClipShape(2, 8, 3, 256)),
-            *(ClipShape(6, 1, 4, 256), ClipShape(2, 6, 3, 256, real=True)),
+            *(ClipShape(2, 4, 3, 320), ClipShape(1, 8, 3, 320), ClipShape(2, 6, 3, 256)),
+            *(ClipShape(4, 1, 4, 320), ClipShape(2, 5, 3, 320, real=True)),
         ),
         (0.3, 0.42, 0.16, 0.12),
     ),
@@ -183,7 +183,7 @@ class Trainer:
 
 
 @torch.inference_mode()
-def validate(model: SAM2Base, assets: Assets, clips: int = 8, size: int = 256) -> dict[str, float]:
+def validate(model: SAM2Base, assets: Assets, clips: int = 8, size: int = 320) -> dict[str, float]:
     """Mean J (over frames after the first, objects in view) on fixed held-out clips, by prompt."""
     model.eval()
     device = next(model.parameters()).device
@@ -234,7 +234,7 @@ def train(
     *,
     check_minutes: float,
     check_clips: int = 8,
-    check_size: int = 256,
+    check_size: int = 320,
     exported: str = "sam2_demo.pt",
     dtype: torch.dtype = torch.float16,
 ) -> None:

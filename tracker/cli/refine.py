@@ -32,7 +32,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--rename", multiple=True, metavar="OBJ=NAME", help="Give an object a name.")
 @click.option(
     "--settle",
-    default=10,
+    default=5,
     metavar="N",
     show_default=True,
     help="Stop where new masks agree with the old ones on N frames in a row; 0: never.",

@@ -28,7 +28,7 @@ from tracker.session.resume.snapshots import Snapshots
 from tracker.session.session import TrackSession
 from tracker.types import POSITIVE, ObjectMask, Prompt
 
-FILLS_BOX = 0.5  # IoU of a mask's own box with a given one, from which it is what the box shows
+FILLS_BOX = 0.3  # IoU of a mask's own box with a given one, from which it is what the box shows
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Settling:
         SettingsError: for a value out of range.
     """
 
-    frames: int = 10
-    iou: float = 0.9
+    frames: int = 5
+    iou: float = 0.85
     confidence: float = 0.8
 
     def __post_init__(self) -> None:
