@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,11 @@ def track(tmp_path, monkeypatch):
         Image.fromarray(video.read(FRAME).image_hwc).save(tmp_path / "pictures" / "sky.png")
     Image.fromarray(np.full((90, 120, 3), 128, np.uint8)).save(tmp_path / "pictures" / "grey.png")
     memory = ("--memory", str(SAMPLES / "memory"), *ONLY)
-    return lambda *args: CliRunner().invoke(main, ["label", "pictures", *memory, *args])
+
+    def call(*args, command=("label",)):
+        return CliRunner().invoke(main, [*command, "pictures", *memory, *args])
+
+    return call
 
 
 def test_a_folder_becomes_a_data_set(track, tmp_path):
@@ -50,9 +55,35 @@ def test_a_folder_becomes_a_data_set(track, tmp_path):
     assert "doubtful" in result.stdout
 
 
-def test_nothing_that_matches_is_exit_code_3(track, tmp_path):
+def test_several_labels_and_several_of_one(track, tmp_path):
+    """A second balloon is pasted beside the first; a bird is there already."""
+    with open_video(SAMPLES / "meadow" / "meadow.mp4") as video:
+        image_hwc = video.read(FRAME).image_hwc.copy()
+    index_hw = read_index_mask(SAMPLES / "meadow" / "truth" / f"{FRAME:05d}.png")
+    balloon_hw, bird_hw = index_hw == 1, index_hw == 2
+    other_hw = np.roll(balloon_hw, (10, 250), (0, 1))
+    image_hwc[other_hw] = image_hwc[balloon_hw]
+    for path in (tmp_path / "pictures").iterdir():
+        path.unlink()
+    Image.fromarray(image_hwc).save(tmp_path / "pictures" / "two.png")
+    result = track("--label", "bird", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)["found"]["images"]["two"]["objects"]
+    assert sorted(each["label"] for each in found) == ["balloon", "balloon", "bird"]
+    assert all(0 < each["score"] <= 1 for each in found)
+    coco = COCO(str(tmp_path / "runs/pictures-labels/coco/annotations/instances_train.json"))
+    masks = [coco.annToMask(each).astype(bool) for each in coco.anns.values()]
+    for truth_hw in (balloon_hw, other_hw, bird_hw):
+        assert max(iou(mask_hw, truth_hw) for mask_hw in masks) > 0.6
+    numbers = {(each["track_id"], each["category_id"]) for each in coco.anns.values()}
+    assert len(numbers) == 3 and len({category for _, category in numbers}) == 2
+
+
+@pytest.mark.parametrize("command", [("label",), ("segment", "--auto-prompt")])
+def test_nothing_that_matches_is_exit_code_3(track, tmp_path, command):
     (tmp_path / "pictures" / "sky.png").unlink()
-    result = track("--min-score", "0.9")
+    result = track("--min-score", "0.9", "--output", "out", command=command)
     assert result.exit_code == 3
     assert "nothing in the reference memory matches any of the images" in result.stderr
-    assert (tmp_path / "runs" / "pictures-labels" / "review.csv").exists()
+    assert (tmp_path / "out" / "objects.csv").exists()
+    assert (tmp_path / "out" / "review.csv").exists() == (command == ("label",))

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from pycocotools.coco import COCO
 
+from tests.made_detector import make_detector
 from tracker.cli import main
 from tracker.session.images.measuring import read_measures, total
 from tracker.video import read_index_mask, write_index_mask
@@ -62,6 +64,32 @@ def test_splits_and_polygons(track, tmp_path):
     train = json.loads((out / "coco" / "annotations" / "instances_train.json").read_text())
     (annotation,) = train["annotations"]
     assert isinstance(annotation["segmentation"], list) and annotation["area"] == 400
+
+
+def test_words_are_answered_by_a_detector(track, tmp_path):
+    """Its weights are random: any boxes, but named by the phrases."""
+    make_detector(tmp_path / "detector")
+    words = ("--text", "a red ball . a dog .", "--detector", "detector", "--box-threshold", "0.5")
+    small = ("--model", "demo", "--device", "cpu", "--image-size", "128")
+    result = track("segment", "pictures", *words, *small, "--format", "coco", "--json")
+    assert result.exit_code == 0, result.stderr
+    images = json.loads(result.stdout)["found"]["images"]
+    found = [each for image in images.values() for each in image["objects"]]
+    assert found and {each["label"] for each in found} <= {"red ball", "dog"}
+    assert all(each["source"] == "detector" and each["score"] >= 0.5 for each in found)
+    coco = COCO(tmp_path / "runs/pictures-segments/coco/annotations/instances_train.json")
+    assert len(coco.anns) == len(found)
+
+
+def test_limits_that_drop_everything_are_told(track):
+    few = ("--everything", "--points-per-side", "2", "--min-iou", "1", "--image-size", "128")
+    result = track("segment", "pictures/a.png", *few)
+    assert (result.exit_code, "1 of 1 done" in result.stdout) == (0, True)
+    model, note = result.stderr.splitlines()
+    assert model.startswith("note: using demo, a small model")
+    assert note.startswith("note: nothing was kept on a: ")
+    assert "below --min-iou 1 and --min-stability 0.95" in note
+    assert "to keep more: --min-iou 0.7 --min-stability 0.8" in note
 
 
 def test_json_and_a_second_call(track):

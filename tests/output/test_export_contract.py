@@ -53,6 +53,15 @@ def test_an_output_takes_the_place_of_an_earlier_one_only_when_it_is_done(
     assert [file for file, _ in content()] == [file for file, _ in before]
 
 
+@pytest.mark.parametrize("name", ["png", "csv"])
+def test_a_kill_between_the_old_output_and_the_new_loses_neither(name, info, frames, tmp_path):
+    target = export(name, info(), tmp_path, frames)
+    target.rename(tmp_path / f".{target.name}.old")
+    with pytest.raises(RuntimeError):
+        export(name, info(), tmp_path, frames, RuntimeError())
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_masks_read_back_equal(info, frames, tmp_path):
     folder = export("png", info(), tmp_path, frames)
     names = sorted(path.name for path in folder.iterdir())

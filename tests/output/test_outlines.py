@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -61,6 +63,24 @@ def test_a_ring_and_a_pixel_are_exact(fill):
     assert len(polygons) == 2
     assert all(len(polygon) >= 3 for polygon in polygons)
     assert (fill(polygons, 40, 50) == mask_hw).all()
+
+
+def test_many_parts_become_one_polygon_with_the_same_pixels():
+    specks = np.random.default_rng(0).random((60, 71)) < 0.06
+    parts = edge_polygons(specks)
+    assert len(parts) > 150
+    (joined,) = join_parts(parts, most_px=math.inf)
+    assert (filled_by_coco([joined], 60, 71) == specks).all()
+
+
+def test_the_shortest_bridges_are_taken():
+    """The largest part and three pixels in a row, 2, 3 and 5 apart: each is joined to the next."""
+    mask_hw = np.zeros((3, 13), bool)
+    mask_hw[1, [0, 1, 3, 6, 11]] = True
+    polygons = centre_polygons(mask_hw)
+    assert [len(join_parts(polygons, most)) for most in (1, 2, 4, 5, 9, 10)] == [
+        *(4, 3, 3, 2, 2, 1)
+    ]
 
 
 def test_near_parts_become_one_polygon_and_far_ones_stay():

@@ -125,6 +125,14 @@ def test_what_has_come_since_becomes_an_object_and_what_is_known_stays_one(follo
     assert "object 2 (ball) was found on frame 6, score 1.00" in told.notices
 
 
+def test_of_several_boxes_for_one_new_thing_the_surest_becomes_the_object(follow):
+    x1, y1, x2, y2 = ball(COMES)
+    twice = {"frame": COMES, "box": (x1 - 1, y1 - 1, x2 + 1, y2 + 1), "label": "sphere"}
+    boxes = [{**twice, "score": 0.5}, *boxes_on(0, COMES), {**twice, "score": 0.7}]
+    run = follow(boxes, detect_every=COMES, end=COMES + 2)
+    assert run.info.labels == {1: "square", 2: "ball"}
+
+
 def test_without_detect_every_the_first_frame_alone_counts(follow):
     told, shown = Told(), [Prompt(2, 5, box_xyxy=square(2))]
     run = follow(boxes_on(0, COMES), start=2, end=4, prompts=shown, progress=told)

@@ -74,7 +74,7 @@ def output_options(formats: str) -> Callable[[Command], Command]:
                 click.option(
                     "--split",
                     metavar="A,B,C",
-                    help="Shares of train, val and test in coco and yolo, in the images' order.",
+                    help="Shares of train, val and test, in the images' order: coco, yolo, voc.",
                 ),
                 click.option("--polygons", is_flag=True, help="COCO as polygons, not run lengths."),
                 click.option("--background", metavar="COLOUR|FILE", help="Of cut-outs."),

@@ -2,7 +2,7 @@
 
 Every box becomes an object. On later frames SAM2 answers each box with a mask first: one that
 overlaps with the mask of an object that is tracked is that object, and stays as it is; any other
-becomes a new object from that frame on.
+becomes a new object from that frame on, together with the boxes whose masks overlap with its own.
 """
 
 from __future__ import annotations
@@ -107,17 +107,17 @@ class Detections(Watch):
     def _new(
         self, frame: Frame, boxes: list[DetectedBox], objects: tuple[ObjectMask, ...]
     ) -> list[DetectedBox]:
-        """The boxes of what is not tracked yet."""
+        """The boxes of what is not tracked yet: one of each, the surest."""
         if not boxes:
             return []
         self._prompter = self._prompter or ImagePrompter(self._session.predictor)
         self._prompter.set_image(frame.image_hwc)
-        new = []
-        for box in boxes:
+        new, known = [], [each.mask_hw for each in objects]
+        for box in sorted(boxes, key=lambda box: -box.score):
             mask_hw = self._prompter.predict(box_xyxy=box.xyxy)[0].mask_hw
-            known = any(iou(mask_hw, each.mask_hw) >= SAME_OBJECT_IOU for each in objects)
-            if mask_hw.any() and not known:
+            if mask_hw.any() and all(iou(mask_hw, other) < SAME_OBJECT_IOU for other in known):
                 new.append(box)
+                known.append(mask_hw)
         return new
 
     def _nothing(self) -> str:

@@ -133,8 +133,8 @@ class RunWriter:
             for name in parts:
                 remove(self.folder / name)
             for output in FORMATS.values():
-                remove(self.folder / output.file_name)
                 output.clear(self.folder)
+                remove(self.folder / output.file_name)
             (self.folder / MASKLETS).mkdir()
         except OSError as error:
             raise durable.cannot_write(self.folder, error) from error

@@ -11,6 +11,7 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -96,7 +97,7 @@ def check_outputs(run: RunFolder, folder: Path) -> None:
     for path in (path for path in folder.rglob("*") if path.is_file()):
         here = run.path / path.relative_to(folder)
         if path.suffix == ".mp4":
-            assert shown(here) == shown(path)
+            check_shown(here, path)
         else:
             assert here.read_bytes() == path.read_bytes(), path.name
     stems = {run.export_info().stem(index) for index in run.frame_indices}
@@ -107,9 +108,12 @@ def hidden(folder: Path) -> set[str]:
     return {path.name for path in folder.glob(".*")} - {LOCK}
 
 
-def shown(path: Path) -> list[tuple[int, bytes]]:
-    with open_video(path) as video:
-        return [(frame.pts, frame.image_hwc.tobytes()) for frame in video.frames()]
+def check_shown(path: Path, other: Path) -> None:
+    """The same times and pictures; x264's threads do not always choose the same for a block."""
+    with open_video(path) as a, open_video(other) as b:
+        for frame, twin in zip(a.frames(), b.frames(), strict=True):
+            assert frame.pts == twin.pts
+            assert cv2.absdiff(frame.image_hwc, twin.image_hwc).mean() < 1
 
 
 @pytest.mark.parametrize(

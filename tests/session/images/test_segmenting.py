@@ -14,7 +14,13 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from tests.made_detector import make_detector
-from tracker.errors import ModelError, PromptError, ReferenceMemoryError, SettingsError
+from tracker.errors import (
+    ModelError,
+    PromptError,
+    ReferenceMemoryError,
+    SettingsError,
+    VideoError,
+)
 from tracker.masks import iou
 from tracker.output.export import ExportOptions
 from tracker.session.images.batch import Wanted, segment_images
@@ -203,6 +209,38 @@ def test_everything_at_once(pictures, tmp_path):
     assert {row.values["label"] for row in batch.table.rows} == {""}
 
 
+def test_limits_that_drop_everything_are_named(pictures, tmp_path):
+    strict = {"points_per_side": 2, "min_iou": 1.0, "min_stability": 0.95}
+    settings = ImageSettings(everything=True, **strict, **MODEL)
+    for _ in range(2):  # also when nothing is left to do
+        heard = Heard()
+        segment_images([pictures], tmp_path / "out", settings, wanted=Wanted(()), progress=heard)
+        assert heard.notices == [
+            "nothing was kept on a, b: --everything drops masks below --min-iou 1 and "
+            "--min-stability 0.95; to keep more: --min-iou 0.7 --min-stability 0.8"
+        ]
+
+
+def test_what_an_output_cannot_carry_over_is_told(pictures, tmp_path):
+    low_hw, high_hw = np.zeros((2, 120, 160), bool)
+    low_hw[10:50, 10:50] = high_hw[40:90, 40:90] = True
+    prompts = [Prompt(0, 1, mask_hw=low_hw), Prompt(0, 2, mask_hw=high_hw)]
+    heard, split = Heard(), ExportOptions(split=(0.5, 0.5, 0.0))
+    wanted = Wanted(("png", "coco", "overlay"), split)
+    segment_images(
+        [pictures / "a.png"],
+        tmp_path / "out",
+        ImageSettings(**MODEL),
+        prompts,
+        wanted,
+        progress=heard,
+    )
+    assert heard.notices == [
+        "png: frames on which masks overlap, the larger number on top: 1",
+        "png: this format is not split: --split has no effect",
+    ]
+
+
 def test_a_text_is_answered_by_a_detector(pictures, tmp_path):
     folder = make_detector(tmp_path / "detector")
     text = {"text": "a red ball . a dog .", "detector": str(folder), "box_threshold": 0.0}
@@ -280,6 +318,18 @@ def test_what_is_wrong_with_the_call_stops_it(
     settings = ImageSettings(boxes="b.json", **MODEL)
     (tmp_path / "b.json").write_text("[]")
     assert segment_images([pictures], tmp_path / "out", settings, wanted=Wanted(())).images == 2
+
+
+def test_a_format_that_cannot_begin_leaves_nothing(pictures, tmp_path):
+    (tmp_path / "back.png").write_text("no picture")
+    prompts = [Prompt(0, 1, mask_hw=np.ones((120, 160), bool))]
+    wanted = Wanted(("png", "cutout"), ExportOptions(background=str(tmp_path / "back.png")))
+    with pytest.raises(VideoError, match=r"back\.png"):
+        segment_images(
+            [pictures / "a.png"], tmp_path / "out", ImageSettings(**MODEL), prompts, wanted
+        )
+    there = {path.name for path in (tmp_path / "out").iterdir()}
+    assert there == {".lock", "segment.json", "results", "objects.csv"}
 
 
 def test_formats_that_need_a_video_are_refused(pictures, tmp_path):

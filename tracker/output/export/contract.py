@@ -150,10 +150,14 @@ class Export(ABC):
 
     @classmethod
     def clear(cls, folder: Path) -> None:
-        """Remove what is unfinished: a process that was killed leaves it."""
+        """Remove what is unfinished, and bring back what was to be replaced: a kill leaves both."""
         unfinished = f".{cls.file_name}.tmp"
         for path in (folder / unfinished, *folder.glob(f".{unfinished}.*")):
             remove(path)
+        target, replaced = folder / cls.file_name, folder / f".{cls.file_name}.old"
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
+        remove(replaced)
 
     def wants_image(self, index: int) -> bool:
         """Whether `write` needs the image of this frame; decoding is not free."""
@@ -184,10 +188,12 @@ class Export(ABC):
         try:
             self.close(finished)
             if finished:
-                remove(self.target)
+                if self.target.exists() and (self.target.is_dir() or self.temporary.is_dir()):
+                    # Only a file takes the place of another in one step.
+                    self.target.rename(self.target.with_name(f".{self.file_name}.old"))
                 self.temporary.replace(self.target)
         finally:
-            remove(self.temporary)
+            self.clear(self.target.parent)
 
 
 def remove(path: Path) -> None:

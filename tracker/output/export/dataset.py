@@ -69,7 +69,7 @@ class Dataset(Export):
     @property
     def problems(self) -> tuple[str, ...]:
         overlap = f"frames on which masks overlap, the larger number on top: {self._overlapping}"
-        whole = "one sequence, which is not split: --split has no effect"
+        whole = "this format is not split: --split has no effect"
         split_in_vain = self.options.split is not None and not self.splits
         return (*((overlap,) if self._overlapping else ()), *((whole,) if split_in_vain else ()))
 

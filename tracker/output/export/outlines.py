@@ -48,17 +48,55 @@ def join_parts(polygons: list[Polygon], most_px: float) -> list[Polygon]:
     parts are joined first, and those that would need more than `most_px` pixels of bridges in all
     stay polygons of their own.
     """
-    rest = sorted(polygons, key=_spread, reverse=True)
-    joined, left_px = rest.pop(0), most_px
-    while rest:
-        bridges = [_bridge(joined, polygon) for polygon in rest]
-        nearest = min(range(len(rest)), key=lambda n: bridges[n][0])
-        length_px, i, j = bridges[nearest]
+    joined, *rest = sorted(polygons, key=_spread, reverse=True)
+    if not rest:
+        return [joined]
+    gaps, left_px = _Gaps(rest, joined), most_px
+    waiting = dict(enumerate(rest))
+    while waiting:
+        length_px, corner_xy, number, j = gaps.smallest()
         if length_px > left_px:
             break
         left_px -= length_px
-        joined = _inserted(joined, rest.pop(nearest), i, j)
-    return [joined, *rest]
+        part = waiting.pop(number)
+        i = int(np.flatnonzero((joined == corner_xy).all(axis=1))[0])
+        joined = _inserted(joined, part, i, j)
+        gaps.close(number, part)
+    return [joined, *waiting.values()]
+
+
+class _Gaps:
+    """From every corner of the parts that wait, the way to the nearest corner of what is joined.
+
+    It is kept from part to part, as in Prim's algorithm: a mask may have hundreds of them.
+    """
+
+    def __init__(self, parts: list[Polygon], joined: Polygon) -> None:
+        self._corners_n2 = np.concatenate(parts)
+        self._owners_n = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        self._lengths_n = np.full(len(self._corners_n2), np.inf)
+        self._ends_n2 = np.zeros_like(self._corners_n2)
+        self._reach(joined)
+
+    def smallest(self) -> tuple[float, Polygon, int, int]:
+        """Its length, the corner of what is joined, the part, and which of the part's corners."""
+        n = int(np.argmin(self._lengths_n))
+        number = int(self._owners_n[n])
+        j = n - int(np.searchsorted(self._owners_n, number))
+        return float(self._lengths_n[n]), self._ends_n2[n], number, j
+
+    def close(self, number: int, part: Polygon) -> None:
+        """That part is joined."""
+        kept_n = self._owners_n != number
+        self._corners_n2, self._owners_n = self._corners_n2[kept_n], self._owners_n[kept_n]
+        self._lengths_n, self._ends_n2 = self._lengths_n[kept_n], self._ends_n2[kept_n]
+        self._reach(part)
+
+    def _reach(self, polygon: Polygon) -> None:
+        lengths_n, places_n = _nearest(polygon, self._corners_n2)
+        shorter_n = lengths_n < self._lengths_n
+        self._lengths_n[shorter_n] = lengths_n[shorter_n]
+        self._ends_n2[shorter_n] = polygon[places_n[shorter_n]]
 
 
 def _parts(mask_hw: BoolMask, chain: int) -> Iterator[list[Polygon]]:
@@ -79,18 +117,24 @@ def _cut_open(part: list[Polygon]) -> Polygon:
     """An outer border and its holes as one polygon: each hole hangs on a bridge without width."""
     polygon, *holes = part
     for hole in holes:
-        _, i, j = _bridge(polygon, hole)
+        i, j = _bridge(polygon, hole)
         polygon = _inserted(polygon, hole, i, j)
     return polygon
 
 
-def _bridge(a: Polygon, b: Polygon) -> tuple[float, int, int]:
-    """The shortest way between corners of two polygons: its length and the two places."""
+def _bridge(a: Polygon, b: Polygon) -> tuple[int, int]:
+    """The shortest way between corners of two polygons: their two places."""
+    lengths_n, places_n = _nearest(a, b)
+    j = int(np.argmin(lengths_n))
+    return int(places_n[j]), j
+
+
+def _nearest(polygon: Polygon, corners_n2: Polygon) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """For each corner the distance to the polygon's nearest one, and which that is."""
     from scipy.spatial import KDTree  # needed by few masks
 
-    distances, places = KDTree(a).query(b)
-    j = int(np.argmin(distances))
-    return float(distances[j]), int(places[j]), j
+    lengths_n, places_n = KDTree(polygon).query(corners_n2)
+    return lengths_n, places_n
 
 
 def _inserted(a: Polygon, b: Polygon, i: int, j: int) -> Polygon:

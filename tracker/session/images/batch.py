@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from tracker.session.images.finders import Finder
 
 
+_NAMED = 8  # images in a notice
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is written about the images.
@@ -121,11 +124,14 @@ def segment_images(
     check_formats(wanted.formats)
     _check_prompts(settings, prompts, len(images))
     with ImageStore(folder, recipe(settings, prompts), overwrite) as store:
-        work = _Work(store, partial(_make_finder, settings, prompts))
+        work = _Work(store, partial(_make_finder, settings, prompts, progress))
         progress.stage("segmenting", len(images))
         for image in images:
             work.do(image, progress)
-        return _finish(work, images, wanted, progress)
+        batch = _finish(work, images, wanted, progress)
+        if settings.everything:
+            _tell_nothing(work.results(), settings, progress)
+        return batch
 
 
 def recipe(settings: ImageSettings, prompts: Sequence[Prompt]) -> dict[str, Any]:
@@ -202,7 +208,13 @@ def _finish(work: _Work, images: Sequence[ImageFile], wanted: Wanted, progress: 
     if work.done:
         progress.stage("writing", len(work.done))
         outputs = write_outputs(
-            work.done, numbering, folder, wanted.formats, wanted.options, progress.frame
+            work.done,
+            numbering,
+            folder,
+            wanted.formats,
+            wanted.options,
+            progress.frame,
+            progress.notice,
         )
     if wanted.measures is not None:
         _tell_missing(work.results(), wanted.measures, progress)
@@ -214,6 +226,27 @@ def _tell_missing(results: Iterator[ImageResult], measures: Measures, progress: 
     for result in results:
         for name in measures.missing([each.label for each in result.objects]):
             progress.notice(f"{result.stem}: no {name!r} was found to measure by")
+
+
+def _tell_nothing(
+    results: Iterator[ImageResult], settings: ImageSettings, progress: Progress
+) -> None:
+    """Say which images nothing was kept on, under which limits, and how to lower them."""
+    empty = [result.stem for result in results if not result.objects]
+    if not empty:
+        return
+    lower_iou, lower_stability = (
+        max(0.0, limit - step)
+        for limit, step in ((settings.min_iou, 0.3), (settings.min_stability, 0.15))
+    )
+    more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
+    limits = f"--min-iou {settings.min_iou:g} and --min-stability {settings.min_stability:g}"
+    if settings.min_area:
+        limits += f", and --min-area {settings.min_area}"
+    progress.notice(
+        f"nothing was kept on {', '.join(empty[:_NAMED])}{more}: --everything drops masks below "
+        f"{limits}; to keep more: --min-iou {lower_iou:g} --min-stability {lower_stability:g}"
+    )
 
 
 def _reread(store: ImageStore, image: ImageFile) -> ImageResult:
@@ -245,9 +278,13 @@ def _check_prompts(settings: ImageSettings, prompts: Sequence[Prompt], images: i
             )
 
 
-def _make_finder(settings: ImageSettings, prompts: Sequence[Prompt]) -> Finder:
+def _make_finder(settings: ImageSettings, prompts: Sequence[Prompt], progress: Progress) -> Finder:
     from tracker.session.images.finders import make_finder
 
+    if settings.model == "auto" and resolve("auto", "sam2").name == "demo":
+        progress.notice(
+            "using demo, a small model; for real images: track models pull sam2.1_hiera_small"
+        )
     return make_finder(settings, prompts)
 
 

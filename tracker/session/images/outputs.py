@@ -50,6 +50,7 @@ def write_outputs(
     formats: Sequence[str],
     options: ExportOptions,
     on_image: Callable[[], None] = lambda: None,
+    on_problem: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Path]:
     """Write every format, from one pass over the images.
 
@@ -58,6 +59,8 @@ def write_outputs(
         numbering: of all of them.
         folder: where to; each format replaces what it wrote there before.
         formats: names in `IMAGE_FORMATS`.
+        on_image: called after every image.
+        on_problem: told what a format could not carry over as it was, in one line.
 
     Returns:
         What was written, by format.
@@ -70,7 +73,7 @@ def write_outputs(
     try:
         with ExitStack() as stack:
             exports = [
-                stack.enter_context(classes[name](info, folder, options)) for name in formats
+                stack.enter_context(classes[name].start(info, folder, options)) for name in formats
             ]
             for index, each in enumerate(done):
                 image_hwc = None
@@ -82,6 +85,9 @@ def write_outputs(
                 on_image()
     except OSError as error:
         raise VideoError(f"cannot write to {folder}: {error.strerror or error}") from error
+    for export in exports:
+        for problem in export.problems:
+            on_problem(f"{export.name}: {problem}")
     return {export.name: export.target for export in exports}
 
 

@@ -25,6 +25,10 @@ class Overlays(Dataset):
     def wants_image(self, index: int) -> bool:
         return True
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return ()  # a picture to look at is never split
+
     def write(self, frame: FrameMasks, image_hwc: NDArray[np.uint8] | None) -> None:
         assert image_hwc is not None  # it was wanted
         drawn_hwc = self._annotator(image_hwc.shape[0]).annotate(image_hwc, frame.visible)
