@@ -182,7 +182,7 @@ def test_hydra_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert GlobalHydra.instance().hydra is before
     monkeypatch.chdir(DEMO.parent)
     predictor = build_streaming_video_predictor(DEMO.name, device="cpu", mode="train")
-    assert predictor.training and predictor.image_size == 256
+    assert predictor.training and predictor.image_size == 288
 
 
 @pytest.mark.parametrize("text", ["model: [", "nothing: here\n", "model: ${missing}\n", ""])

@@ -42,7 +42,7 @@ def installed_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_stream
 def test_load_by_name(installed_demo: Any, name: str) -> None:
     predictor = load_video_predictor(name, device="cpu")
     assert isinstance(predictor, StreamingVideoPredictor)
-    assert predictor.image_size == 256
+    assert predictor.image_size == 288
     assert torch.equal(predictor.no_mem_embed, installed_demo["no_mem_embed"])
 
 

@@ -139,6 +139,7 @@ class LiveOutputs:
         return self._behind
 
     def _drop(self) -> None:
+        """End what was begun as an error would end it, so that nothing of it stays."""
         self._to_come = None
         with suppress(Exception), self._stack:
             raise RuntimeError("dropped")
