@@ -238,5 +238,5 @@ def demo_models() -> Models:
 
 @pytest.fixture(scope="session")
 def coarse_demo_models() -> Models:
-    """The embedded demo model at half its image size: a quarter of the work."""
+    """The embedded demo model at less than half its image size: a fifth of the work."""
     return _demo("++model.image_size=128")

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from tracker.masks import iou
 from tracker.models import bounded_predictor
 from tracker.models.bounded_state import Reach, forget
 
@@ -47,11 +46,15 @@ def assert_same(expected: list[Any], found: list[Any]) -> None:
 
 
 def assert_near(expected: list[Any], found: list[Any]) -> None:
-    """The same frames in the same order, with masks that hardly differ."""
+    """The same frames in the same order, with masks that hardly differ: an IoU of 0.999.
+
+    A mask of fewer than 1,000 pixels may differ by the one pixel that takes it below.
+    """
     assert [frame for frame, _ in expected] == [frame for frame, _ in found]
     for (frame, a), (_, b) in zip(expected, found, strict=True):
-        ious = [iou(x.numpy(), y.numpy()) for x, y in zip(a[:, 0] > 0, b[:, 0] > 0, strict=True)]
-        assert min(ious) >= 0.999, (frame, ious)
+        wrong = ((a[:, 0] > 0) ^ (b[:, 0] > 0)).flatten(1).sum(1)
+        union = ((a[:, 0] > 0) | (b[:, 0] > 0)).flatten(1).sum(1)
+        assert (wrong <= (union // 1000).clamp(min=1)).all(), (frame, wrong, union)
 
 
 def scores_of(state: Any) -> dict[tuple[int, int], float]:
