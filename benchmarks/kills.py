@@ -10,6 +10,7 @@ the 64 frames since its newest snapshot.
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import random
@@ -69,6 +70,7 @@ def live(video: Path, run: Path, predictor: Any, seconds: float | None) -> int:
         progress = Counted(count)
         track_or_resume(video, SETTINGS, PROMPTS, run, predictor=predictor, progress=progress)
 
+    gc.collect()  # a decoder that only the child collects waits for threads that it has not
     process = context.Process(target=work)
     process.start()
     process.join(seconds)

@@ -267,9 +267,11 @@ def presence(best: Candidate, match: Match) -> float:
     The geometric mean of two things that fail differently: how much the best mask looks like the
     object as a whole, and how well the object's patches are matched in the image one by one. The
     agreement, which chooses among masks, says little here, for a mask of something else may fit
-    its prompt as well; and so do the surroundings, which stay when the object leaves.
+    its prompt as well: only where there is none at all is the object not there. The surroundings
+    have no say, for they stay when the object leaves.
     """
-    return float(np.sqrt(best.measures.similarity * match.foreground))
+    agrees = best.agreement > 0
+    return float(np.sqrt(best.measures.similarity * match.foreground)) if agrees else 0.0
 
 
 def _covered(mask_hw: BoolMask, grid_hw: tuple[int, ...]) -> BoolMask:
