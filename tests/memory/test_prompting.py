@@ -7,8 +7,11 @@ import pytest
 from tests.memory.painted import ColourPrompter
 from tracker.errors import ReferenceMemoryError
 from tracker.masks import iou
-from tracker.memory.prompting import find_prompts
+from tracker.memory.candidates import Candidate, Measures
+from tracker.memory.prompting import find_prompts, presence
+from tracker.memory.proposals import Proposal
 from tracker.memory.store import ReferenceMemory
+from tracker.types import Match
 
 RED, BLUE, YELLOW = (210, 40, 40), (40, 60, 210), (230, 220, 40)
 
@@ -162,6 +165,16 @@ def test_the_whole_decision_can_be_written_down(memory, find):
     presence = (similarity * foreground) ** 0.5
     assert written["score"] == pytest.approx(presence, abs=1e-3)
     assert written["prompt"]["score"] == decision.score
+
+
+@pytest.mark.parametrize(("purity", "score"), [(0.4, 0.6), (0.0, 0.0)])
+def test_a_mask_that_agrees_with_nothing_is_not_the_object(purity, score):
+    """However much it looks like it as a whole, and however well patches match somewhere."""
+    nowhere = Proposal("points", np.zeros((0, 2), np.float32), np.zeros(0, np.int32), None)
+    measures = Measures(similarity=0.9, purity=purity, coverage=0.8, completeness=0.7)
+    best = Candidate("reference", nowhere, np.ones((4, 4), bool), 0.8, measures)
+    match = Match("reference", "red", 0.9, foreground=0.4, background=0.9, similarity=0.55)
+    assert presence(best, match) == pytest.approx(score)
 
 
 def test_another_feature_model_is_refused(memory, other_extractor):
