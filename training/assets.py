@@ -7,18 +7,16 @@ masks) that the caller names add real surfaces. A part of each kind is held out 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.annotated import AnnotatedClip
 from training.held_out import refuse_held_out
 from training.objects import PAINTERS, SIZE, Sprite
-from training.scenes import Camera, Layer, Motion, Scene
+from training.scenes import Camera, Motion
 from training.textures import Image, Rng, random_texture
 
 _SHORT_SIDE = 288
@@ -44,7 +42,6 @@ class Assets:
 
     `cutouts` has one list per folder, and a folder counts as much as another, however many cut-outs
     it holds. `portraits` are whole photographs with the mask (0 or 1) of the one object in them.
-    Where there are `annotated` clips, training on clips sees nothing else.
     """
 
     sprites: list[Sprite]
@@ -52,7 +49,6 @@ class Assets:
     clips: list[list[Image]]
     cutouts: list[list[Sprite]]
     portraits: list[tuple[Image, NDArray[np.uint8]]]
-    annotated: list[AnnotatedClip] = field(default_factory=list)
 
     def skin(self, rng: Rng) -> Image:
         """A texture for a painted sprite: procedural, or cut from a photograph."""
@@ -134,6 +130,8 @@ def _shrink(image: NDArray[np.uint8]) -> Image:
 
 
 def _clip(path: Path, frame_step: int) -> list[Image]:
+    import av  # here, for a machine that draws from a packed bank has no need of it
+
     refuse_held_out(path)
     with av.open(str(path)) as container:
         frames = container.decode(video=0)
@@ -226,69 +224,3 @@ def random_camera(rng: Rng, *, speed: float = 1.0) -> Camera:
         angle=rng.normal(0, 0.1),
         spin=rng.normal(0, 0.004),
     )
-
-
-def random_scene(rng: Rng, assets: Assets, *, objects: int, speed: float = 1.0) -> Scene:
-    """`objects` things to follow (ids 1 …), look-alikes of some of them, and occluders.
-
-    In some scenes one thing leaves the frame or passes behind a panel, and returns. Some scenes
-    show a portrait whose own object takes the last id.
-    """
-    layers = [
-        Layer(assets.sprite(rng), random_motion(rng, speed=speed), number + 1)
-        for number in range(objects)
-    ]
-    if rng.random() < 0.4:  # a look-alike: the same sprite, which nobody follows
-        twin = layers[int(rng.integers(objects))]
-        layers.append(Layer(twin.sprite, random_motion(rng, speed=speed)))
-    for _ in range(int(rng.integers(0, 3))):
-        layers.append(Layer(assets.sprite(rng), random_motion(rng, speed=speed)))
-    layers = [layers[i] for i in rng.permutation(len(layers))]
-    draw = rng.random()
-    if draw < 0.3:
-        layers = _hide_one(rng, layers, assets)
-    elif draw < 0.42:
-        layers = _send_one_away(rng, layers)
-    backgrounds, background_ids = assets.background(rng), None
-    if assets.portraits and rng.random() < 0.2:
-        image, mask_hw = assets.portraits[int(rng.integers(len(assets.portraits)))]
-        backgrounds, background_ids = [image], mask_hw * np.uint8(objects + 1)
-    return Scene(
-        backgrounds=backgrounds,
-        background_ids=background_ids,
-        layers=layers,
-        camera=random_camera(rng, speed=speed),
-        seed=int(rng.integers(2**31)),
-    )
-
-
-def _hide_one(rng: Rng, layers: list[Layer], assets: Assets) -> list[Layer]:
-    """One object hurries behind a panel that stands in its way, and comes out again."""
-    number = int(rng.integers(len(layers)))
-    motion = layers[number].motion
-    way = rng.uniform(0, 2 * np.pi)
-    pace = rng.uniform(0.02, 0.05)
-    velocity = (pace * np.cos(way), 0.5 * pace * np.sin(way))
-    motion = replace(motion, velocity=velocity, size=min(motion.size, 0.4), growth=1.0)
-    x, y, size, _ = motion.place(rng.uniform(3, 14))
-    width = size * rng.uniform(0.9, 1.6)
-    side = min(int(SIZE / rng.uniform(1.0, 2.5)), SIZE)
-    panel = np.dstack([assets.skin(rng), np.full((SIZE, SIZE), 255, np.uint8)])[:, :side]
-    moved = replace(layers[number], motion=motion)
-    stands = Layer(panel, Motion(start=(x, y), size=width, angle=rng.normal(0, 0.1)))
-    return [*layers[:number], moved, *layers[number + 1 :], stands]
-
-
-def _send_one_away(rng: Rng, layers: list[Layer]) -> list[Layer]:
-    """One object swings out of the frame and back in."""
-    number = int(rng.integers(len(layers)))
-    side = rng.choice([-1, 1])
-    motion = replace(
-        layers[number].motion,
-        start=(0.5 + 0.3 * side, rng.uniform(0.2, 0.8)),
-        velocity=(0.0, 0.0),
-        sway=(side * rng.uniform(0.4, 0.8), 0.1),
-        sway_rate=1 / rng.uniform(14, 40),
-        sway_phase=0.0,
-    )
-    return [*layers[:number], replace(layers[number], motion=motion), *layers[number + 1 :]]

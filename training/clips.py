@@ -1,29 +1,37 @@
-"""Batches of clips for training SAM2: frames, and the masks of a few objects in them."""
+"""Batches of clips for training SAM2: frames, and the masks of a few objects in them.
+
+They are drawn from a bank (`DrawnClips`), or cut from one's own annotated clips
+(`AnnotatedClips`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset
+from torch import Tensor
+from torch.nn import functional as F
 
-from training.annotated import random_window
-from training.assets import Assets, random_scene, repaint
-from training.masklets import random_masklets
+from training.annotated import AnnotatedClip, random_window
+from training.bank import WINDOW_FRAMES, Bank, Windows
+from training.degrading import degrade_clips
+from training.drawing import Drawn, Scenes
+from training.paths import Dice
 from training.scenes import degrade
-from training.textures import Rng
 
-_SMALLEST_PX = 40
-_TRIES = 20  # at a real clip, before a generated one stands in
+SMALLEST_PX = 40
+_TRIES = 20  # at an annotated clip, before giving up
+_PREFERRED = 0.6  # a photograph's own object goes before most sprites
 
 
 @dataclass(frozen=True)
 class ClipShape:
     """How many clips, frames and objects a batch holds, and the frames' side in pixels.
 
-    `real` clips show regions of real clips, unless there are none; the others are generated.
+    `real` clips show regions of real clips, where there are any.
     """
 
     clips: int
@@ -37,60 +45,138 @@ class ClipShape:
 class ClipBatch:
     """images_bthwc: uint8; masks_bkthw: bool, objects that are visible on the first frame."""
 
-    images_bthwc: torch.Tensor
-    masks_bkthw: torch.Tensor
+    images_bthwc: Tensor
+    masks_bkthw: Tensor
 
 
-def make_clip(rng: Rng, assets: Assets, shape: ClipShape) -> tuple[np.ndarray, np.ndarray]:
-    """One clip: images (t, h, w, 3) uint8 and masks (k, t, h, w) bool."""
-    sizes = (shape.frames, shape.objects, shape.size)
-    for _ in range(_TRIES):
-        if assets.annotated:
-            clip = assets.annotated[int(rng.integers(len(assets.annotated)))]
-            found = random_window(rng, clip, *sizes)
-        elif shape.real and assets.clips:
-            frames = assets.clips[int(rng.integers(len(assets.clips)))]
-            found = random_masklets(rng, frames, *sizes)
-        else:
-            break
-        if found is not None and (found[1][:, 0].sum((1, 2)) >= _SMALLEST_PX).all():
-            images, masks = found
-            repeated = np.resize(np.arange(len(masks)), shape.objects)
-            return np.stack(degrade(rng, list(images))), masks[repeated]
-    if assets.annotated:
-        raise ValueError(f"no annotated object of {_SMALLEST_PX} pixels at {shape.size} px")
-    return _generated_clip(rng, assets, shape)
+class ClipSource(Protocol):
+    """Where batches come from."""
+
+    def batch(self, shape: ClipShape) -> ClipBatch:
+        """The next batch, on the device of the model."""
 
 
-def _generated_clip(rng: Rng, assets: Assets, shape: ClipShape) -> tuple[np.ndarray, np.ndarray]:
-    while True:
-        scene = random_scene(rng, assets, objects=shape.objects + 1, speed=rng.uniform(0.5, 1.8))
-        times = rng.integers(0, 6) + rng.choice([1, 1, 2, 2, 3, 4]) * np.arange(shape.frames)
-        aspect = float(rng.choice([1.0, 4 / 3, 16 / 9, 16 / 9, 9 / 16]))
-        rendered = [scene.render(float(t), shape.size, shape.size, aspect) for t in times]
-        ids = np.stack([frame.ids_hw for frame in rendered])
-        areas = np.bincount(ids[0].ravel(), minlength=256)
-        seen = [i for i in range(1, shape.objects + 3) if areas[i] >= _SMALLEST_PX]
-        if seen:
-            break
-    chosen = rng.permutation(seen)[: shape.objects]
-    chosen = np.resize(chosen, shape.objects)  # repeat when fewer are in view
-    images = np.stack(degrade(rng, [frame.image_hwc for frame in rendered]))
-    return images, np.stack([ids == i for i in chosen])
+class DrawnClips:
+    """An endless stream of clips drawn from a bank, on its device."""
+
+    def __init__(self, bank: Bank, seed: int) -> None:
+        self._bank = bank
+        self._dice = Dice(torch.Generator(bank.device).manual_seed(seed))
+
+    @torch.no_grad()
+    def batch(self, shape: ClipShape) -> ClipBatch:
+        if shape.real and self._bank.windows is not None:
+            return _window_batch(self._bank, self._bank.windows, shape, self._dice)
+        return _scene_batch(self._bank, shape, self._dice)
 
 
-class ClipStream(IterableDataset[ClipBatch]):
-    """An endless stream of batches; each worker draws from its own seed."""
+def _scene_batch(bank: Bank, shape: ClipShape, dice: Dice) -> ClipBatch:
+    scenes = Scenes(bank, dice, shape.clips, shape.objects + 1)
+    stride = torch.tensor([1, 1, 2, 2, 3, 4], device=dice.device)[dice.pick(6, (shape.clips, 1))]
+    steps = torch.arange(shape.frames, device=dice.device)
+    drawn = scenes.draw(dice.pick(6, (shape.clips, 1)) + stride * steps, shape.size)
+    masks = _followed(drawn, scenes.things, shape.objects, dice)
+    images, masks = _seen_only(degrade_clips(drawn.images_bt3hw, dice), masks)
+    return ClipBatch(images.permute(0, 1, 3, 4, 2), masks)
 
-    def __init__(self, assets: Assets, shape: ClipShape, seed: int) -> None:
-        self.assets, self.shape, self.seed = assets, shape, seed
 
-    def __iter__(self) -> Iterator[ClipBatch]:
-        worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng((self.seed, 0 if worker is None else worker.id + 1))
-        while True:
-            clips = [make_clip(rng, self.assets, self.shape) for _ in range(self.shape.clips)]
-            images, masks = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))
-            yield ClipBatch(images, masks)
-            if self.assets.sprites:
-                repaint(rng, self.assets, 1)
+def _followed(drawn: Drawn, things: int, objects: int, dice: Dice) -> Tensor:
+    """Masks (b, k, t, h, w) of random things that are in view on the first frame."""
+    parts = [drawn.layers_bthw == number + 1 for number in range(things)]
+    masks = torch.stack([*parts, drawn.portrait_bthw], 1)
+    return masks[_rows(masks), _in_view(masks, objects, dice, prefer_last=True)]
+
+
+def _in_view(masks_bcthw: Tensor, objects: int, dice: Dice, *, prefer_last: bool = False) -> Tensor:
+    """Numbers (b, k) of random masks in view on the first frame, repeated when too few."""
+    seen = masks_bcthw[:, :, 0].flatten(2).sum(2) >= SMALLEST_PX
+    keys = dice.uniform(tuple(seen.shape)) + 2 * seen
+    keys[:, -1] += _PREFERRED * prefer_last
+    count = seen.sum(1, keepdim=True).clamp(min=1)
+    turns = torch.arange(objects, device=dice.device) % count
+    return keys.argsort(1, descending=True).gather(1, turns)
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    return torch.arange(len(tensor), device=tensor.device)[:, None]
+
+
+def _seen_only(images: Tensor, masks_bkthw: Tensor) -> tuple[Tensor, Tensor]:
+    """The batch with clips in which nothing can be followed replaced by another one."""
+    good = masks_bkthw[:, :, 0].flatten(2).sum(2).ge(SMALLEST_PX).all(1)
+    own = torch.arange(len(good), device=good.device)
+    chosen = torch.where(good, own, good.float().argmax())
+    return images[chosen], masks_bkthw[chosen]
+
+
+def _window_batch(bank: Bank, windows: Windows, shape: ClipShape, dice: Dice) -> ClipBatch:
+    """Random parts of random windows, mirrored, reversed and shaken, with their regions."""
+    images, masks = _played(bank, windows, shape, dice)
+    grid = _views(dice, shape)
+    shown, moved = (
+        F.grid_sample(part.flatten(0, 1).float(), grid, "bilinear", beyond, align_corners=False)
+        for part, beyond in ((images, "reflection"), (masks, "zeros"))
+    )
+    both = (shape.clips, shape.frames)
+    regions = (moved > 0.5).unflatten(0, both).transpose(1, 2)
+    chosen = regions[_rows(regions), _in_view(regions, shape.objects, dice)]
+    images, masks = _seen_only(degrade_clips(shown.unflatten(0, both), dice), chosen)
+    return ClipBatch(images.permute(0, 1, 3, 4, 2), masks)
+
+
+def _played(bank: Bank, windows: Windows, shape: ClipShape, dice: Dice) -> tuple[Tensor, Tensor]:
+    """Frames (b, t, 3, h, w) and regions (b, t, r, h, w) of random windows, some of them reversed.
+
+    A window has `WINDOW_FRAMES`; no more are played.
+    """
+    numbers = dice.pick(len(windows.clip_w), (shape.clips,))
+    order = torch.arange(WINDOW_FRAMES, device=dice.device)[: shape.frames].expand(shape.clips, -1)
+    order_bt = torch.where(dice.chance((shape.clips, 1), 0.5), order.flip(1), order)
+    frames_bt = windows.frames_wt[numbers].gather(1, order_bt)
+    clips = windows.clip_w[numbers.cpu()].tolist()
+    images = [bank.clips[c][frames] for c, frames in zip(clips, frames_bt, strict=True)]
+    masks_btrhw = windows.masks_wrthw[numbers].transpose(1, 2)[_rows(numbers), order_bt]
+    return torch.stack(images), masks_btrhw
+
+
+def _views(dice: Dice, shape: ClipShape) -> Tensor:
+    """Sampling grids (b x t, h, w, 2) of slightly shaken parts of the picture."""
+    one, step = (shape.clips, 1), torch.arange(shape.frames, device=dice.device)
+    reach = dice.uniform(one, 0.55, 1.0)
+    zoom = reach * (1 + dice.normal(one, 0.006)) ** step
+    angle = dice.normal(one, 0.05) + dice.normal(one, 0.006) * step
+    mirror = dice.sign(one)
+    x, y = (dice.uniform(one, -1, 1) * (1 - reach) + dice.normal(one, 0.01) * step for _ in "xy")
+    rows = (
+        torch.stack([zoom * angle.cos() * mirror, -zoom * angle.sin(), x], -1),
+        torch.stack([zoom * angle.sin() * mirror, zoom * angle.cos(), y], -1),
+    )
+    size = [shape.clips * shape.frames, 1, shape.size, shape.size]
+    return F.affine_grid(torch.stack(rows, 2).flatten(0, 1), size, align_corners=False)
+
+
+class AnnotatedClips:
+    """An endless stream of random windows of annotated clips.
+
+    Raises (from `batch`):
+        ValueError: when no object of a clip is large enough at that size.
+    """
+
+    def __init__(self, clips: Sequence[AnnotatedClip], seed: int, device: str) -> None:
+        self._clips, self._rng, self._device = clips, np.random.default_rng(seed), device
+
+    def batch(self, shape: ClipShape) -> ClipBatch:
+        clips = [self._clip(shape) for _ in range(shape.clips)]
+        images, masks = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))
+        return ClipBatch(images.to(self._device), masks.to(self._device))
+
+    def _clip(self, shape: ClipShape) -> tuple[np.ndarray, np.ndarray]:
+        """Images (t, h, w, 3) uint8 and masks (k, t, h, w) bool."""
+        for _ in range(_TRIES):
+            clip = self._clips[int(self._rng.integers(len(self._clips)))]
+            found = random_window(self._rng, clip, shape.frames, shape.objects, shape.size)
+            if found is not None and (found[1][:, 0].sum((1, 2)) >= SMALLEST_PX).all():
+                images, masks = found
+                repeated = np.resize(np.arange(len(masks)), shape.objects)
+                return np.stack(degrade(self._rng, list(images))), masks[repeated]
+        raise ValueError(f"no annotated object of {SMALLEST_PX} pixels at {shape.size} px")

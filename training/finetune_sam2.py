@@ -19,8 +19,7 @@ from tracker.errors import TrackError
 from tracker.models.building import build_from_config, load_weights
 from tracker.models.registry import resolve
 from training.annotated import AnnotatedClip, annotated_clips
-from training.assets import Assets
-from training.clips import ClipShape
+from training.clips import AnnotatedClips, ClipShape
 from training.train_sam2 import Budget, Stage, Trainer, train
 
 _PARTS = {
@@ -61,10 +60,6 @@ def split(clips: list[AnnotatedClip]) -> tuple[list[AnnotatedClip], list[Annotat
     if len(clips) < 5:
         return clips, clips
     return [c for i, c in enumerate(clips) if i % 5 != 4], clips[4::5]
-
-
-def _assets(clips: list[AnnotatedClip]) -> Assets:
-    return Assets([], [], [], [], [], clips)
 
 
 @click.command()
@@ -115,18 +110,18 @@ def main(
     learned, checked = split(found)
     trainer = Trainer(
         model=tuned,
-        assets=_assets(learned),
+        source=AnnotatedClips(learned, seed, device),
         budget=Budget(minutes, steps),
+        stages=stages(size, clips, frames),
         seed=seed,
         learning_rate=learning_rate,
-        stages=stages(size, clips, frames),
     )
     train(
         trainer,
-        _assets(checked),
+        lambda: AnnotatedClips(checked, 12345, device),
         output,
         check_minutes=check_minutes,
-        check_size=size,
+        check_shape=ClipShape(8, 8, 3, size),
         exported=f"{model}_tuned.pt",
         dtype=torch.float32,
     )

@@ -21,39 +21,15 @@ _KNOWN = 0.75  # of a carried region, by the way back
 _OUTLINED = 0.55  # of a region's outline lies on edges of the image
 
 
-def random_masklets(
-    rng: Rng, clip: list[Image], frames: int, objects: int, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
-    """A window of a few frames of `clip` and up to `objects` regions that survive in it.
+def carried_regions(rng: Rng, shown: list[Image], objects: int) -> list[NDArray[np.bool_]]:
+    """Up to `objects` regions of the first frame, on every frame: each bool (t, h, w).
 
-    Returns:
-        images (t, size, size, 3) uint8 and masks (k, t, size, size) bool, or None when the flow
-        carries no region to the end.
+    Fewer, or none, where the flow does not carry more of them to the end.
     """
-    stride = int(rng.choice([1, 1, 2]))
-    span = stride * (frames - 1) + 1
-    if len(clip) < span:
-        return None
-    start = int(rng.integers(len(clip) - span + 1))
-    chosen = clip[start : start + span : stride][:: int(rng.choice([1, -1]))]
-    shown = _window(rng, chosen)
     places = [flow_places(a, b) for a, b in pairwise(shown)]
     candidates = _regions(rng, shown[0], flow_places(shown[1], shown[0])[0])
-    survivors = [_carry(region, places) for region in candidates[: 4 * objects]]
-    masklets = [masks for masks in survivors if masks is not None][:objects]
-    if not masklets:
-        return None
-    images = [cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in shown]
-    return np.stack(images), np.stack([_resized(masks, size) for masks in masklets])
-
-
-def _window(rng: Rng, frames: list[Image]) -> list[Image]:
-    """The same random part of every frame, mirrored or not."""
-    height, width = frames[0].shape[:2]
-    h, w = (int(side * rng.uniform(0.6, 1.0)) for side in (height, width))
-    y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
-    step = int(rng.choice([1, -1]))
-    return [np.ascontiguousarray(f[y : y + h, x : x + w][:, ::step]) for f in frames]
+    survivors = (_carry(region, places) for region in candidates[: 4 * objects])
+    return [masks for masks in survivors if masks is not None][:objects]
 
 
 def _regions(rng: Rng, image: Image, places_hw2: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
@@ -113,12 +89,3 @@ def _carry(
             return None
         masks.append(moved)
     return np.stack(masks)
-
-
-def _resized(masks_thw: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
-    """The masks at (size, size)."""
-    shrunk = [
-        cv2.resize(m.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-        for m in masks_thw
-    ]
-    return np.stack(shrunk) > 0.5

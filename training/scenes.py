@@ -114,16 +114,12 @@ class Camera:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Background frames (one still image, or a clip that plays), layers from back to front.
-
-    `background_ids` marks objects that are part of a still background, as an index mask.
-    """
+    """Background frames (one still image, or a clip that plays), layers from back to front."""
 
     backgrounds: Sequence[Image]
     layers: Sequence[Layer]
     camera: Camera = Camera()
     seed: int = 0
-    background_ids: NDArray[np.uint8] | None = None
 
     def render(self, t: float, width: int, height: int, pixel_aspect: float = 1.0) -> Rendered:
         """The frame at time t (in frames).
@@ -131,8 +127,8 @@ class Scene:
         `pixel_aspect` is a pixel's width over its height: with 16/9, a square frame shows what a
         wide video shows after SAM2 has squeezed it to its square input.
         """
-        colour, surface, ids = self._draw_background(t, width, height, pixel_aspect)
-        owner = np.zeros((height, width), np.uint8)
+        colour, surface = self._draw_background(t, width, height, pixel_aspect)
+        ids, owner = np.zeros((2, height, width), np.uint8)
         for index, layer in enumerate(self.layers):
             _draw_layer(layer, t, index + 1, colour, ids, owner, surface, pixel_aspect)
         image = np.clip(colour + 0.5, 0, 255).astype(np.uint8)
@@ -140,7 +136,7 @@ class Scene:
 
     def _draw_background(
         self, t: float, width: int, height: int, pixel_aspect: float
-    ) -> tuple[Float, Float, NDArray[np.uint8]]:
+    ) -> tuple[Float, Float]:
         background = self.backgrounds[int(t) % len(self.backgrounds)]
         bh, bw = background.shape[:2]
         camera = self.camera
@@ -169,11 +165,7 @@ class Scene:
         colour = cv2.warpAffine(
             background, to_background, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT
         )
-        ids = np.zeros((height, width), np.uint8)
-        if self.background_ids is not None:
-            flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-            ids = cv2.warpAffine(self.background_ids, to_background, (width, height), flags=flags)
-        return colour.astype(np.float32), surface, ids
+        return colour.astype(np.float32), surface
 
 
 def _draw_layer(

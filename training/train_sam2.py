@@ -1,10 +1,11 @@
-"""Train the demo SAM2 model from nothing.
+"""Train the demo SAM2 model, from nothing or from given weights.
 
-    python -m training.train_sam2 --minutes 75 --clips DIR --cutouts DIR --output FOLDER
+    python -m training.train_sam2 --minutes 75 --bank bank.npz --output FOLDER
 
-Single frames first, then clips that grow longer; the learning rate follows a cosine over the given
-time (or steps). Every few minutes the averaged weights are checked on held-out clips, written
-beside a log, and the state is saved so that the same command goes on after an interruption.
+Single frames first, then clips that grow longer and larger, all drawn on the device that trains;
+the learning rate follows a cosine over the given time (or steps). Every few minutes the averaged
+weights are checked on held-out clips, written beside a log, and the state is saved so that the same
+command goes on after an interruption.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +25,16 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from sam2.modeling.sam2_base import SAM2Base
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 
 from tracker.locations import shipped
-from training.assets import Assets, Folders, load_assets
+from training.bank import load_bank
 from training.clip_forward import ClipRunner
-from training.clips import ClipBatch, ClipShape, ClipStream, make_clip
+from training.clips import ClipShape, ClipSource, DrawnClips
 from training.losses import weighted
 from training.prompts import PromptKind
 
 _KINDS: tuple[PromptKind, ...] = ("mask", "box", "points", "box+points")
+_UNIT = 192  # side of the frames that `--load` counts
 
 
 @dataclass(frozen=True)
@@ -44,38 +46,41 @@ class Stage:
     kind_shares: tuple[float, float, float, float]  # mask, box, points, box+points
 
 
-# Small frames cost a fraction of the model's own size and teach the same mechanisms (what a prompt
-# means, what a memory is for), so most of the run sees them; the end sees the full size.
-_SINGLES = ClipShape(clips=10, frames=1, objects=4, size=192)
-_SMALL_SINGLES = ClipShape(clips=20, frames=1, objects=4, size=128)
-STAGES = (
-    Stage(0.2, (_SINGLES,), (0.0, 0.5, 0.3, 0.2)),
-    Stage(0.3, (ClipShape(4, 3, 3, 192), _SINGLES), (0.45, 0.3, 0.15, 0.1)),
-    Stage(
-        0.5,
-        (
-            *(_SMALL_SINGLES, ClipShape(6, 3, 3, 128), ClipShape(6, 3, 3, 128)),
-            *(ClipShape(4, 5, 3, 128), ClipShape(3, 4, 3, 192)),
+def demo_stages(load: float) -> tuple[Stage, ...]:
+    """The schedule of the demo model.
+
+    Small frames cost a fraction of the model's own size and teach the same mechanisms (what a
+    prompt means, what a memory is for), so the first half sees them; the end sees the full size.
+
+    Args:
+        load: of a batch, in frames of `_UNIT` pixels with one object.
+    """
+
+    def shape(frames: int, objects: int, size: int, real: bool = False) -> ClipShape:
+        clips = load / (frames * objects * (size / _UNIT) ** 2)
+        return ClipShape(max(round(clips), 1), frames, objects, size, real)
+
+    alone, small = shape(1, 4, 192), shape(1, 4, 256)
+    return (
+        Stage(0.15, (alone, small), (0.0, 0.5, 0.3, 0.2)),
+        Stage(0.3, (alone, small, shape(3, 3, 192), shape(4, 3, 192)), (0.45, 0.3, 0.15, 0.1)),
+        Stage(
+            0.6,
+            (
+                *(small, shape(4, 3, 224), shape(6, 3, 192), shape(8, 3, 192)),
+                *(shape(6, 3, 256), shape(6, 3, 224, real=True)),
+            ),
+            (0.35, 0.37, 0.14, 0.14),
         ),
-        (0.4, 0.4, 0.1, 0.1),
-    ),
-    Stage(
-        0.7,
-        (
-            *(_SINGLES, ClipShape(4, 4, 3, 192), ClipShape(3, 6, 3, 192)),
-            *(ClipShape(2, 8, 3, 192), ClipShape(2, 6, 3, 256), ClipShape(3, 6, 3, 192, real=True)),
+        Stage(
+            1.0,
+            (
+                *(shape(1, 4, 320), shape(4, 3, 320), shape(8, 3, 256), shape(8, 3, 288)),
+                *(shape(6, 3, 320), shape(8, 3, 256, real=True)),
+            ),
+            (0.35, 0.37, 0.14, 0.14),
         ),
-        (0.3, 0.42, 0.16, 0.12),
-    ),
-    Stage(
-        1.0,
-        (
-            *(ClipShape(2, 4, 3, 320), ClipShape(1, 8, 3, 320), ClipShape(2, 6, 3, 256)),
-            *(ClipShape(4, 1, 4, 320), ClipShape(2, 5, 3, 320, real=True)),
-        ),
-        (0.3, 0.42, 0.16, 0.12),
-    ),
-)
+    )
 
 
 @dataclass(frozen=True)
@@ -97,15 +102,13 @@ class Trainer:
     """Model, optimiser and everything that a resumed run needs."""
 
     model: SAM2Base
-    assets: Assets
+    source: ClipSource
     budget: Budget
+    stages: tuple[Stage, ...]
     seed: int
     learning_rate: float
-    workers: int = 0
-    stages: tuple[Stage, ...] = STAGES
     step: int = 0
     seconds: float = 0.0
-    _streams: dict[ClipShape, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.device = next(self.model.parameters()).device
@@ -117,22 +120,12 @@ class Trainer:
         decayed = [p for p in trained if p.ndim > 1]
         plain = [p for p in trained if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98))
+        self.optimiser = torch.optim.AdamW(
+            groups, lr=self.learning_rate, betas=(0.9, 0.98), fused=self.device.type == "cuda"
+        )
 
-    def next_batch(self, shape: ClipShape) -> ClipBatch:
-        if shape not in self._streams:
-            stream = ClipStream(self.assets, shape, self.seed + 1000 * self.step)
-            # Spawned: OpenCV's threads do not survive a fork.
-            context = "spawn" if self.workers else None
-            loader = DataLoader(
-                stream, batch_size=None, num_workers=self.workers, multiprocessing_context=context
-            )
-            self._streams[shape] = iter(loader)
-        batch = next(self._streams[shape])
-        return ClipBatch(batch.images_bthwc.to(self.device), batch.masks_bkthw.to(self.device))
-
-    def train_step(self) -> dict[str, float]:
-        """One update; returns the mean losses."""
+    def train_step(self) -> dict[str, torch.Tensor]:
+        """One update; returns the mean losses, still on the device."""
         share = self.budget.share(self.seconds, self.step)
         stage = next(s for s in self.stages if share <= s.until)
         shape = stage.shapes[int(self.rng.integers(len(stage.shapes)))]
@@ -151,7 +144,7 @@ class Trainer:
             group["lr"] = rate
         started = time.monotonic()
         self.model.train()
-        batch = self.next_batch(shape)
+        batch = self.source.batch(shape)
         with torch.autocast(self.device.type, torch.bfloat16):
             losses, _ = self.runner.run(
                 batch, kind, corrections=corrections, correct_frame=correct_frame
@@ -164,7 +157,7 @@ class Trainer:
         self.average.update_parameters(self.model)
         self.step += 1
         self.seconds += time.monotonic() - started
-        return {k: float(np.mean([float(x[k].detach()) for x in losses])) for k in losses[0]}
+        return {k: torch.stack([x[k].detach() for x in losses]).mean() for k in losses[0]}
 
     def state(self) -> dict[str, Any]:
         return {
@@ -183,39 +176,56 @@ class Trainer:
 
 
 @torch.inference_mode()
-def validate(model: SAM2Base, assets: Assets, clips: int = 8, size: int = 320) -> dict[str, float]:
-    """Mean J (over frames after the first, objects in view) on fixed held-out clips, by prompt."""
+def validate(model: SAM2Base, source: ClipSource, shape: ClipShape) -> dict[str, float]:
+    """Mean J (over frames after the first, objects in view) on one batch, by prompt."""
     model.eval()
     device = next(model.parameters()).device
     runner = ClipRunner(model, torch.Generator(device).manual_seed(0))
-    rng = np.random.default_rng(12345)
-    shape = ClipShape(clips=1, frames=8, objects=3, size=size)
-    scores: dict[str, list[float]] = {"mask": [], "box": [], "box first frame": []}
-    for _ in range(clips):
-        images, masks = make_clip(rng, assets, shape)
-        both = (torch.from_numpy(part)[None].to(device) for part in (images, masks))
-        batch = ClipBatch(*both)
-        for kind in ("mask", "box"):
+    batch = source.batch(shape)
+    truth = batch.masks_bkthw
+    seen = truth.flatten(3).any(3)
+    scores = {}
+    for kind in ("mask", "box"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             _, predicted = runner.run(batch, kind)
-            truth = batch.masks_bkthw
-            union = (predicted | truth).flatten(3).sum(3)
-            ious = (predicted & truth).flatten(3).sum(3) / union.clamp(min=1)
-            seen = truth.flatten(3).any(3)
-            scores[kind] += ious[:, :, 1:][seen[:, :, 1:]].tolist()
-            if kind == "box":
-                scores["box first frame"] += ious[:, :, 0][seen[:, :, 0]].tolist()
+        union = (predicted | truth).flatten(3).sum(3)
+        ious = (predicted & truth).flatten(3).sum(3) / union.clamp(min=1)
+        scores[kind] = float(ious[:, :, 1:][seen[:, :, 1:]].mean())
+        if kind == "box":
+            scores["box first frame"] = float(ious[:, :, 0][seen[:, :, 0]].mean())
     model.sam_mask_decoder._forward_hooks.clear()
-    return {kind: float(np.mean(values)) for kind, values in scores.items()}
+    return scores
 
 
-def new_model(device: str, seed: int) -> SAM2Base:
-    """The demo architecture with random weights, its object score starting at `present`."""
+def new_model(device: str, seed: int, path: Path | None = None) -> SAM2Base:
+    """The demo architecture (or that of `path`) with random weights.
+
+    Its object score starts at `present`.
+    """
     torch.manual_seed(seed)
-    config = OmegaConf.load(shipped("configs") / "sam2" / "demo.yaml")
+    config = OmegaConf.load(path or shipped("configs") / "sam2" / "demo.yaml")
     model: SAM2Base = instantiate(config.model).to(device)
     # A score below zero gates the mask away and no gradient would ever bring it back.
     torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 5.0)
     return model
+
+
+def load_start(model: SAM2Base, path: Path) -> None:
+    """Start from a checkpoint of this architecture, or of a shallower one.
+
+    What the checkpoint lacks are blocks at the end of a stage; they begin by passing on what they
+    get, so that the deeper model starts as good as the other was.
+    """
+    weights = torch.load(path, weights_only=True)["model"]
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if unexpected:
+        raise ValueError(f"{path} has weights that the model does not: {unexpected[:3]}")
+    added = set(missing)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            silent = name.endswith(".scale"), ".out_proj." in name, ".linear2." in name
+            if name in added and any(silent):
+                parameter.fill_(0.02 if silent[0] else 0.0)
 
 
 def export(average: AveragedModel, path: Path, dtype: torch.dtype = torch.float16) -> None:
@@ -229,16 +239,18 @@ def export(average: AveragedModel, path: Path, dtype: torch.dtype = torch.float1
 
 def train(
     trainer: Trainer,
-    val_assets: Assets,
+    held_out: Callable[[], ClipSource],
     output: Path,
     *,
     check_minutes: float,
-    check_clips: int = 8,
-    check_size: int = 320,
+    check_shape: ClipShape,
     exported: str = "sam2_demo.pt",
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Train until the budget is spent; log, check, export and save on the way."""
+    """Train until the budget is spent; log, check, export and save on the way.
+
+    `held_out` makes a new source for each check, so that every check sees the same clips.
+    """
     output.mkdir(parents=True, exist_ok=True)
     saved = output / "state.pt"
     if saved.exists():
@@ -247,8 +259,8 @@ def train(
     while trainer.budget.share(trainer.seconds, trainer.step) < 1:
         recent.append(trainer.train_step())
         done = trainer.budget.share(trainer.seconds, trainer.step) >= 1
-        if len(recent) == 50 or (done and recent):
-            means = {k: float(np.mean([r[k] for r in recent])) for k in recent[0]}
+        if len(recent) == 50 or done:
+            means = {k: float(torch.stack([r[k] for r in recent]).mean()) for k in recent[0]}
             _log(output, trainer, means)
             recent = []
         if trainer.seconds - checked > 60 * check_minutes or done:
@@ -256,8 +268,7 @@ def train(
             export(trainer.average, output / exported, dtype)
             torch.save(trainer.state(), output / "state.part")
             (output / "state.part").replace(saved)
-            scores = validate(trainer.average.module, val_assets, check_clips, check_size)
-            _log(output, trainer, scores)
+            _log(output, trainer, validate(trainer.average.module, held_out(), check_shape))
 
 
 def _log(output: Path, trainer: Trainer, values: dict[str, float]) -> None:
@@ -268,39 +279,38 @@ def _log(output: Path, trainer: Trainer, values: dict[str, float]) -> None:
     click.echo(json.dumps(entry))
 
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.option("--minutes", type=float, help="Train for this long (wall clock).")
 @click.option("--steps", type=int, help="Train for this many steps instead; repeatable exactly.")
-@click.option("--images", multiple=True, type=_FOLDER, help="A folder of photographs.")
-@click.option("--clips", multiple=True, type=_FOLDER, help="A folder of MP4 clips.")
-@click.option("--cutouts", multiple=True, type=_FOLDER, help="A folder of cut-outs.")
+@click.option("--bank", type=_FILE, help="Packed by `training.bank`; without, all is painted.")
 @click.option("--output", type=click.Path(path_type=Path), required=True)
+@click.option("--config", type=_FILE, help="Another architecture than the demo model's.")
 @click.option("--weights", type=_FILE, help="Start from this checkpoint instead of from nothing.")
 @click.option("--begin", default=0.0, show_default=True, help="Place in the schedule, 0 to 1.")
-@click.option("--sprites", default=1500, show_default=True, help="Painted objects to begin with.")
+@click.option("--sprites", default=1500, show_default=True, help="Painted objects.")
+@click.option("--load", default=40.0, show_default=True, help="Frames of 192 px in a batch.")
 @click.option("--learning-rate", default=8e-4, show_default=True)
 @click.option("--check-minutes", default=8.0, show_default=True)
-@click.option("--workers", default=0, show_default=True, help="Processes that make clips.")
+@click.option("--check-clips", default=8, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def main(
     minutes: float | None,
     steps: int | None,
-    images: tuple[Path, ...],
-    clips: tuple[Path, ...],
-    cutouts: tuple[Path, ...],
+    bank: Path | None,
     output: Path,
+    config: Path | None,
     weights: Path | None,
     begin: float,
     sprites: int,
+    load: float,
     learning_rate: float,
     check_minutes: float,
-    workers: int,
+    check_clips: int,
     threads: int,
     device: str,
     seed: int,
@@ -309,20 +319,28 @@ def main(
     if (minutes is None) == (steps is None):
         raise click.UsageError("give --minutes or --steps")
     torch.set_num_threads(threads)
-    folders = Folders(images, clips, cutouts)
-    model = new_model(device, seed)
+    model = new_model(device, seed, config)
     if weights is not None:
-        model.load_state_dict(torch.load(weights, weights_only=True)["model"])
+        load_start(model, weights)
+    learned, checked = (
+        load_bank(bank, sprites=n, textures=n // 5, seed=seed, split=split, device=device)
+        for n, split in ((sprites, "train"), (max(sprites // 5, 20), "val"))
+    )
     trainer = Trainer(
         model=model,
-        assets=load_assets(folders, sprites=sprites, seed=seed, split="train"),
+        source=DrawnClips(learned, seed),
         budget=Budget(minutes, steps, begin),
+        stages=demo_stages(load),
         seed=seed,
         learning_rate=learning_rate,
-        workers=workers,
     )
-    val_assets = load_assets(folders, sprites=max(sprites // 5, 20), seed=seed, split="val")
-    train(trainer, val_assets, output, check_minutes=check_minutes)
+    train(
+        trainer,
+        lambda: DrawnClips(checked, 12345),
+        output,
+        check_minutes=check_minutes,
+        check_shape=ClipShape(check_clips, 8, 3, model.image_size),
+    )
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import pytest
 from tests.made_davis import davis_folder
 from training.annotated import annotated_clips, random_window
 from training.assets import Folders, load_assets
-from training.clips import ClipShape, make_clip
+from training.clips import AnnotatedClips, ClipShape
 from training.flow import flow_places
-from training.masklets import random_masklets
+from training.masklets import carried_regions
 from training.textures import random_texture
 
 
@@ -34,28 +34,25 @@ def test_flow_finds_where_each_pixel_was():
     assert np.abs(places[..., 0] - x - 4)[inner][known[inner]].mean() < 1
 
 
-def test_masklets_keep_to_what_they_began_on():
-    clip = panned(8, step=3)
+def test_regions_keep_to_what_they_began_on():
+    images = np.stack(panned(4, step=3))
+    red = (images[..., 0] > 180) & (images[..., 1] < 90)
     on_disc = 0
     for seed in range(6):
-        found = random_masklets(np.random.default_rng(seed), clip, 4, objects=3, size=96)
-        assert found is not None
-        images, masks = found
-        assert images.shape == (4, 96, 96, 3)
-        assert masks.shape[1:] == (4, 96, 96)
-        red = (images[..., 0] > 180) & (images[..., 1] < 90)
-        for mask in masks:
-            inside = [red[t][mask[t]].mean() for t in range(4)]
+        masklets = carried_regions(np.random.default_rng(seed), list(images), objects=3)
+        assert masklets
+        for masks in masklets:
+            assert masks.shape == images.shape[:3]
+            inside = [red[t][masks[t]].mean() for t in range(4)]
             assert max(inside) - min(inside) < 0.2  # as much of the disc at the end as before
             on_disc += inside[0] > 0.8
     assert on_disc
 
 
-def test_masklets_are_none_where_nothing_can_be_carried():
+def test_no_region_is_carried_through_noise():
     rng = np.random.default_rng(0)
-    noise = [rng.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(6)]
-    assert random_masklets(rng, noise, 5, objects=2, size=64) is None
-    assert random_masklets(rng, noise[:2], 5, objects=2, size=64) is None
+    noise = [rng.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(5)]
+    assert carried_regions(rng, noise, objects=2) == []
 
 
 def test_a_drawing_is_taken_when_one_solid_thing_is_in_it(tmp_path):
@@ -83,11 +80,10 @@ def test_annotated_clips_show_their_objects(tmp_path):
         assert images[~inside].mean(0)[0] < 120
 
 
-def test_training_sees_nothing_but_annotated_clips_where_there_are_some(tmp_path):
-    assets = load_assets(Folders(), sprites=2, seed=0, split="train")
-    assets.annotated.extend(annotated_clips(davis_folder(tmp_path)))
-    shape = ClipShape(clips=1, frames=3, objects=2, size=64)
-    images, masks = make_clip(np.random.default_rng(0), assets, shape)
+def test_batches_of_annotated_clips_repeat_what_is_missing(tmp_path):
+    source = AnnotatedClips(annotated_clips(davis_folder(tmp_path)), seed=0, device="cpu")
+    batch = source.batch(ClipShape(clips=1, frames=3, objects=2, size=64))
+    (images,), (masks,) = batch.images_bthwc.numpy(), batch.masks_bkthw.numpy()
     assert masks.shape == (2, 3, 64, 64)
     assert np.array_equal(masks[0], masks[1])  # one object, repeated
     assert images[masks[0]].mean(0)[0] > images[~masks[0]].mean(0)[0]

@@ -7,17 +7,28 @@ import json
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from tracker.locations import shipped
 from tracker.models.streaming import build_streaming_video_predictor
-from training.assets import Folders, load_assets
+from training.bank import load_bank
 from training.clip_forward import ClipRunner
-from training.clips import ClipBatch, ClipShape, make_clip
+from training.clips import ClipShape, DrawnClips
 from training.losses import DecoderOutput, decoder_loss, weighted
 from training.prompts import corrected, first_prompt, noisy_boxes
-from training.train_sam2 import Budget, Trainer, new_model, train
+from training.train_sam2 import (
+    Budget,
+    Stage,
+    Trainer,
+    demo_stages,
+    load_start,
+    new_model,
+    train,
+    validate,
+)
 
 SHAPE = ClipShape(clips=1, frames=3, objects=2, size=64)
+STAGES = (Stage(1.0, (SHAPE,), (0.4, 0.3, 0.2, 0.1)),)
 
 
 @pytest.fixture(autouse=True)
@@ -29,30 +40,25 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def assets():
-    return load_assets(Folders(), sprites=12, seed=0, split="train")
+def bank():
+    return load_bank(None, sprites=12, textures=4, seed=0, split="train", device="cpu")
 
 
-def batch_of(assets, seed=0) -> ClipBatch:
-    images, masks = make_clip(np.random.default_rng(seed), assets, SHAPE)
-    return ClipBatch(torch.from_numpy(images)[None], torch.from_numpy(masks)[None])
+def test_a_batch_repeats_with_its_seed_and_shows_its_objects(bank):
+    first, again, other = (DrawnClips(bank, seed).batch(SHAPE) for seed in (5, 5, 6))
+    assert torch.equal(first.images_bthwc, again.images_bthwc)
+    assert torch.equal(first.masks_bkthw, again.masks_bkthw)
+    assert not torch.equal(first.images_bthwc, other.images_bthwc)
+    assert first.images_bthwc.shape == (1, 3, 64, 64, 3)
+    assert first.masks_bkthw.shape == (1, 2, 3, 64, 64)
+    assert first.masks_bkthw[:, :, 0].flatten(2).any(2).all()
 
 
-def test_a_clip_repeats_with_its_seed_and_shows_its_objects(assets):
-    first, again, other = (make_clip(np.random.default_rng(s), assets, SHAPE) for s in (5, 5, 6))
-    assert np.array_equal(first[0], again[0])
-    assert np.array_equal(first[1], again[1])
-    assert not np.array_equal(first[0], other[0])
-    assert first[0].shape == (3, 64, 64, 3)
-    assert first[1].shape == (2, 3, 64, 64)
-    assert first[1][:, 0].any(axis=(1, 2)).all()
-
-
-def test_one_clip_is_learned_by_heart(assets):
+def test_one_clip_is_learned_by_heart(bank):
     model = new_model("cpu", seed=0)
     runner = ClipRunner(model, torch.Generator().manual_seed(0))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    batch = batch_of(assets)
+    batch = DrawnClips(bank, 0).batch(SHAPE)
     losses = []
     for _ in range(30):
         loss = weighted(runner.run(batch, "box", correct_frame=2)[0])
@@ -63,14 +69,16 @@ def test_one_clip_is_learned_by_heart(assets):
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
 
 
-def test_training_logs_exports_and_goes_on(assets, tmp_path):
-    def trainer(steps: int) -> Trainer:
+def test_training_logs_exports_and_goes_on(bank, tmp_path):
+    def trained(steps: int) -> Trainer:
+        source, budget = DrawnClips(bank, 0), Budget(None, steps)
         model = new_model("cpu", seed=0)
-        return Trainer(model, assets, Budget(None, steps), seed=0, learning_rate=1e-4)
+        trainer = Trainer(model, source, budget, STAGES, seed=0, learning_rate=1e-4)
+        train(trainer, lambda: DrawnClips(bank, 1), tmp_path, check_minutes=60, check_shape=SHAPE)
+        return trainer
 
-    train(trainer(2), assets, tmp_path, check_minutes=60, check_clips=1)
-    resumed = trainer(3)
-    train(resumed, assets, tmp_path, check_minutes=60, check_clips=1)
+    trained(2)
+    resumed = trained(3)
     assert resumed.step == 3
     entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert {"mask", "box", "box first frame"} <= entries[-1].keys()
@@ -110,3 +118,32 @@ def test_prompts_come_from_the_truth_and_corrections_from_the_error():
     assert 18 <= x < 26
     assert 8 <= y < 20
     assert click["point_labels"].tolist() == [[1]]
+
+
+def test_every_batch_of_the_schedule_has_about_the_same_load():
+    for stage in demo_stages(400):
+        for shape in stage.shapes:
+            load = shape.clips * shape.frames * shape.objects * (shape.size / 192) ** 2
+            assert load == pytest.approx(400, rel=0.2)
+
+
+def test_a_deeper_model_starts_as_good_as_the_one_it_comes_from(bank, tmp_path):
+    config = OmegaConf.load(shipped("configs") / "sam2" / "demo.yaml")
+    trunk = config.model.image_encoder.trunk
+    trunk.depths = [depth + 1 for depth in trunk.depths]
+    config.model.memory_attention.num_layers += 1
+    OmegaConf.save(config, tmp_path / "deeper.yaml")
+    weights = shipped("checkpoints") / "sam2_demo.pt"
+    shallow, deep = new_model("cpu", 0), new_model("cpu", 0, tmp_path / "deeper.yaml")
+    for model in (shallow, deep):
+        load_start(model, weights)
+    assert len(list(deep.parameters())) > len(list(shallow.parameters()))
+    shape = ClipShape(clips=1, frames=3, objects=1, size=128)
+    before, after = (validate(m, DrawnClips(bank, 0), shape) for m in (shallow, deep))
+    assert after == pytest.approx(before, abs=0.03)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    torch.save({"model": {"something": torch.zeros(1)}}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="weights that the model does not"):
+        load_start(new_model("cpu", 0), tmp_path / "other.pt")

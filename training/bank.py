@@ -1,0 +1,311 @@
+"""A bank of material in one file, and as tensors on the device that draws clips from it.
+
+    python -m training.bank --images PHOTOS --clips CLIPS --cutouts PEOPLE --output bank.npz
+
+Packing reads the folders once, refuses measuring material, shrinks everything to what a small model
+sees, and follows regions of the clips by optical flow. A machine with a GPU then needs that one
+file of some tens of megabytes; painted sprites and textures are added when it is loaded.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.assets import Assets, Folders, load_assets
+from training.masklets import carried_regions
+from training.objects import PAINTERS
+from training.textures import Image, Rng, random_texture
+
+SPRITE = 160  # pixels: no sprite is drawn much larger on the frames of a small model
+STILL = 320
+CLIP_HW = (288, 512)
+WINDOW_HW = (144, 256)
+WINDOW_FRAMES = 8
+REGIONS = 4  # of a window
+_QUALITY = 72
+_PAINTED_SHARE = 0.4  # of all sprites, where there are others
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Regions of the clips that optical flow has carried over a few frames.
+
+    clip_w, frames_wt: which clip, and which of its frames; masks_wrthw: uint8 0 or 1, `WINDOW_HW`;
+    a region that is missing is empty throughout.
+    """
+
+    clip_w: torch.Tensor
+    frames_wt: torch.Tensor
+    masks_wrthw: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """What clips are drawn from: images are uint8, channels first, on one device.
+
+    Attributes:
+        sprites_n4hw: RGBA, alpha not multiplied in, stretched to squares of `SPRITE`.
+        sprite_aspect_n: height over width before that.
+        sprite_shares_n: how often each is drawn: one kind of sprites as often as another.
+        stills_m4hw: RGB photographs and textures, stretched to squares of `STILL`; the fourth
+            channel is 255 on the one object of a photograph that has a mask.
+        still_aspect_m: height over width before that.
+        portraits: how many stills, the first ones, have a mask.
+        clips: RGB (t, 3, *CLIP_HW), every second frame of each.
+        windows: pseudo-masklets of these clips; None where there are none.
+    """
+
+    sprites_n4hw: torch.Tensor
+    sprite_aspect_n: torch.Tensor
+    sprite_shares_n: torch.Tensor
+    stills_m4hw: torch.Tensor
+    still_aspect_m: torch.Tensor
+    portraits: int
+    clips: list[torch.Tensor]
+    windows: Windows | None
+
+    @property
+    def device(self) -> torch.device:
+        return self.sprites_n4hw.device
+
+
+def pack(folders: Folders, output: Path, *, windows: int, seed: int = 0) -> dict[str, int]:
+    """Write the real material of `folders` to one file; returns how much of each kind it holds."""
+    parts: Arrays = {}
+    for split, count in (("train", windows), ("val", windows // 10)):
+        assets = load_assets(folders, sprites=0, seed=seed, split=split)
+        found = _packed(assets, np.random.default_rng(seed), count)
+        parts |= {f"{split}_{name}": array for name, array in found.items()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_suffix(".part.npz")
+    np.savez(partial, **parts)
+    partial.replace(output)
+    return {name[:-5]: len(array) for name, array in parts.items() if name.endswith("_ends")}
+
+
+def _packed(assets: Assets, rng: Rng, windows: int) -> Arrays:
+    masked = {id(image) for image, _ in assets.portraits}
+    stills = [image for image, _ in assets.portraits]
+    stills += [photo for photo in assets.photos if id(photo) not in masked]
+    masks = [np.dstack([mask * np.uint8(255)] * 3) for _, mask in assets.portraits]
+    drawn = assets.cutouts[1:] if assets.portraits else assets.cutouts
+    followed = _follow(rng, assets.clips, windows)
+    return {
+        **_blobs("stills", [_coded(still, 256) for still in stills]),
+        **_blobs("masks", [_coded(mask, 256) for mask in masks]),  # WebP loses colours under alpha
+        **_blobs("sprites", [_coded(sprite, 144) for kind in drawn for sprite in kind]),
+        "sprite_kinds": np.array([n for n, kind in enumerate(drawn) for _ in kind], np.int64),
+        **_blobs("clips", [_film(clip) for clip in assets.clips]),
+        **_blobs("windows", [zlib.compress(np.packbits(m).tobytes(), 9) for _, _, m in followed]),
+        "window_clips": np.array([clip for clip, _, _ in followed], np.int64),
+        "window_frames": np.array([frames for _, frames, _ in followed], np.int64),
+    }
+
+
+def _follow(
+    rng: Rng, clips: list[list[Image]], count: int
+) -> list[tuple[int, list[int], NDArray[np.uint8]]]:
+    """Clip, frame numbers, and masks (r, t, *WINDOW_HW) of `count` windows."""
+    found: list[tuple[int, list[int], NDArray[np.uint8]]] = []
+    while clips and len(found) < count:
+        number = int(rng.integers(len(clips)))
+        stride = min(int(rng.choice([1, 1, 2, 3])), (len(clips[number]) - 1) // WINDOW_FRAMES)
+        start = int(rng.integers(max(len(clips[number]) - stride * WINDOW_FRAMES, 1)))
+        frames = [start + stride * step for step in range(WINDOW_FRAMES)]
+        shown = [clips[number][frame] for frame in frames]
+        regions = carried_regions(rng, shown, REGIONS) if stride else []
+        masks = np.zeros((REGIONS, WINDOW_FRAMES, *WINDOW_HW), np.uint8)
+        for index, region_thw in enumerate(regions):
+            small = [cv2.resize(m.astype(np.float32), WINDOW_HW[::-1]) > 0.5 for m in region_thw]
+            masks[index] = np.stack(small)
+        if regions:
+            found.append((number, frames, masks))
+    return found
+
+
+def _coded(image: NDArray[np.uint8], side: int) -> bytes:
+    """WebP of an RGB or RGBA image, its longer side at most 1.5 times `side`."""
+    factor = min(1.0, 1.5 * side / max(image.shape[:2]), side / min(image.shape[:2]))
+    small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    order = [2, 1, 0, 3][: small.shape[2]]
+    written, data = cv2.imencode(
+        ".webp", np.ascontiguousarray(small[..., order]), [cv2.IMWRITE_WEBP_QUALITY, _QUALITY]
+    )
+    assert written
+    return data.tobytes()
+
+
+def _film(frames: list[Image]) -> bytes:
+    """H.264 in MP4, `CLIP_HW`."""
+    import av  # here, for a machine that draws from a packed bank has no need of it
+
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        with av.open(file.name, "w") as container:
+            options = {"crf": "25", "preset": "slow"}
+            stream = container.add_stream("libx264", rate=15, options=options)
+            stream.height, stream.width = CLIP_HW
+            stream.pix_fmt = "yuv420p"
+            for image in frames:
+                resized = cv2.resize(image, CLIP_HW[::-1], interpolation=cv2.INTER_AREA)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(resized, "rgb24")))
+            container.mux(stream.encode())
+        return Path(file.name).read_bytes()
+
+
+def _blobs(name: str, blobs: list[bytes]) -> Arrays:
+    """Files of many lengths as one array, and where each ends."""
+    joined = np.frombuffer(b"".join(blobs), np.uint8)
+    return {name: joined, f"{name}_ends": np.cumsum([len(b) for b in blobs], dtype=np.int64)}
+
+
+def load_bank(
+    path: Path | None, *, sprites: int, textures: int, seed: int, split: str, device: str
+) -> Bank:
+    """The `train` or `val` part of a packed bank, with painted sprites and textures added.
+
+    Without a `path` everything is painted.
+    """
+    rng = np.random.default_rng((seed, split == "val"))
+    file = {} if path is None else np.load(path)
+    parts: Arrays = {k.removeprefix(f"{split}_"): file[k] for k in file if k.startswith(split)}
+    with ThreadPoolExecutor() as pool:
+        stills = list(pool.map(_image, _split(parts, "stills")))
+        masks = list(pool.map(_image, _split(parts, "masks")))
+        cutouts = list(pool.map(_image, _split(parts, "sprites")))
+        clips = list(pool.map(_frames, _split(parts, "clips")))
+    for number, mask in enumerate(masks):  # the first stills are those with a mask
+        stills[number] = np.dstack([stills[number], mask[..., 0]])
+    stills += [random_texture(rng, STILL) for _ in range(textures)]
+    kinds = [1 + int(kind) for kind in parts.get("sprite_kinds", ())]
+    cutouts += [_cut_out(still) for still in stills[: len(masks)]]
+    kinds += [0] * len(masks)
+    painted = Assets([], [s[..., :3] for s in stills], [], [], [])
+    names = list(PAINTERS)
+    for _ in range(sprites):
+        painter = PAINTERS[names[int(rng.integers(len(names)))]]
+        cutouts.append(painter(rng, painted.skin(rng)))
+        kinds.append(-1)
+    return Bank(
+        sprites_n4hw=_stacked(cutouts, SPRITE, device),
+        sprite_aspect_n=_aspects(cutouts, device),
+        sprite_shares_n=torch.tensor(_shares(np.array(kinds)), dtype=torch.float32, device=device),
+        stills_m4hw=_stacked([_masked(still) for still in stills], STILL, device),
+        still_aspect_m=_aspects(stills, device),
+        portraits=len(masks),
+        clips=[clip.to(device) for clip in clips],
+        windows=_windows(parts, device),
+    )
+
+
+def _split(parts: Arrays, name: str) -> list[bytes]:
+    if name not in parts:
+        return []
+    data, ends = parts[name].tobytes(), [0, *map(int, parts[f"{name}_ends"])]
+    return [data[a:b] for a, b in pairwise(ends)]
+
+
+def _image(data: bytes) -> NDArray[np.uint8]:
+    """RGB or RGBA."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return np.ascontiguousarray(image[..., [2, 1, 0, 3][: image.shape[2]]])
+
+
+def _frames(data: bytes) -> torch.Tensor:
+    """RGB (t, 3, h, w) of a film."""
+    frames = []
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        Path(file.name).write_bytes(data)
+        reader = cv2.VideoCapture(file.name)
+        while (read := reader.read())[0]:
+            frames.append(torch.from_numpy(read[1][..., ::-1].copy()).permute(2, 0, 1))
+    return torch.stack(frames)
+
+
+def _cut_out(still: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The one object of a photograph, cut out along its mask's box."""
+    x, y, w, h = cv2.boundingRect((still[..., 3] > 127).astype(np.uint8))
+    return still[y : y + h, x : x + w]
+
+
+def _masked(still: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if still.shape[2] == 4:
+        return still
+    return np.dstack([still, np.zeros(still.shape[:2], np.uint8)])
+
+
+def _stacked(images: list[NDArray[np.uint8]], side: int, device: str) -> torch.Tensor:
+    """(n, 4, side, side)."""
+    resized = [cv2.resize(i, (side, side), interpolation=cv2.INTER_AREA) for i in images]
+    return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).contiguous().to(device)
+
+
+def _aspects(images: list[NDArray[np.uint8]], device: str) -> torch.Tensor:
+    aspects = [image.shape[0] / image.shape[1] for image in images]
+    return torch.tensor(aspects, dtype=torch.float32, device=device)
+
+
+def _shares(kinds_n: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Painted sprites (-1) share `_PAINTED_SHARE`, the other kinds the rest, in equal parts."""
+    known, counts = np.unique(kinds_n, return_counts=True)
+    others = [kind for kind in known if kind >= 0]
+    painted = _PAINTED_SHARE if others else 1.0
+    each = {kind: (1 - painted) / len(others) for kind in others} | {-1: painted}
+    return np.array([each[k] / counts[known == k][0] for k in kinds_n])
+
+
+def _windows(parts: Arrays, device: str) -> Windows | None:
+    if not len(parts.get("window_clips", ())):
+        return None
+    shape = (REGIONS, WINDOW_FRAMES, *WINDOW_HW)
+    masks = [
+        np.unpackbits(np.frombuffer(zlib.decompress(data), np.uint8)).reshape(shape)
+        for data in _split(parts, "windows")
+    ]
+    return Windows(
+        torch.from_numpy(parts["window_clips"]),
+        torch.from_numpy(parts["window_frames"]).to(device),
+        torch.from_numpy(np.stack(masks)).to(device),
+    )
+
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--images", multiple=True, type=_FOLDER, help="A folder of photographs.")
+@click.option("--clips", multiple=True, type=_FOLDER, help="A folder of MP4 clips.")
+@click.option("--cutouts", multiple=True, type=_FOLDER, help="A folder of cut-outs.")
+@click.option("--windows", default=1000, show_default=True, help="Pseudo-masklets to follow.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), required=True)
+def main(
+    images: tuple[Path, ...],
+    clips: tuple[Path, ...],
+    cutouts: tuple[Path, ...],
+    windows: int,
+    seed: int,
+    output: Path,
+) -> None:
+    """Pack folders of real material into one file."""
+    held = pack(Folders(images, clips, cutouts), output, windows=windows, seed=seed)
+    for name, count in held.items():
+        click.echo(f"{name}: {count}")
+    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
