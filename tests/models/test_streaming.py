@@ -15,7 +15,7 @@ import torch
 
 from tests.made_videos import make_video
 from tracker.errors import ModelError, PromptError, VideoError
-from tracker.models.bounded_predictor import fill_holes
+from tracker.models.holes import fill_holes
 from tracker.models.streaming import build_streaming_video_predictor
 from tracker.types import Frame, ObjectMask
 

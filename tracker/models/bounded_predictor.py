@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 
-from tracker.masks import small_holes
 from tracker.models.bounded_state import (
     Output,
     Outputs,
@@ -24,6 +23,7 @@ from tracker.models.bounded_state import (
     prompted_frames,
     readable,
 )
+from tracker.models.holes import fill_holes
 
 State = dict[str, Any]
 """SAM2's `inference_state`."""
@@ -134,7 +134,7 @@ class BoundedPredictor(SAM2VideoPredictor):
         run_mem_encoder: bool,
         prev_sam_mask_logits: torch.Tensor | None = None,
     ) -> tuple[Output, torch.Tensor]:
-        """As VP:737-803, with the predicted IoU, and holes filled in OpenCV."""
+        """As VP:737-803, with the predicted IoU, and holes filled without SAM2's extension."""
         _, _, features, position_encodings, sizes = self._get_image_feature(
             inference_state, frame_idx, batch_size
         )
@@ -217,18 +217,3 @@ def split_objects(out: Output, count: int) -> list[Output]:
         }
         for i in range(count)
     ]
-
-
-def fill_holes(logits_b1hw: torch.Tensor, max_area_px: int) -> torch.Tensor:
-    """Holes of at most `max_area_px` pixels (8-connected, logit <= 0) get the logit 0.1.
-
-    The rule of sam2/utils/misc.py:312 `fill_holes_in_mask_scores`, without its CUDA extension.
-    `max_area_px` 0 leaves the logits as they are.
-    """
-    if max_area_px <= 0:
-        return logits_b1hw
-    masks_bhw = (logits_b1hw[:, 0] > 0).cpu().numpy()
-    holes_bhw = torch.stack(
-        [torch.from_numpy(small_holes(mask_hw, max_area_px)) for mask_hw in masks_bhw]
-    )
-    return torch.where(holes_bhw[:, None].to(logits_b1hw.device), 0.1, logits_b1hw)

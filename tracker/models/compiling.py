@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_map_only
 
 from tracker.models.shared_attention import attend
 
@@ -25,18 +24,10 @@ class CompiledParts:
 
     def __init__(self, model: Any, backend: str = "inductor") -> None:
         for part in (model.image_encoder, model.sam_mask_decoder, model.memory_encoder):
-            part.forward = _compiled(part.forward, backend, model.device)
-        self.attend = _compiled(attend, backend, model.device)
+            part.forward = _compiled(part.forward, backend)
+        self.attend = _compiled(attend, backend)
 
 
-def _compiled(function: Callable[..., Any], backend: str, device: torch.device) -> Any:
-    """Compiled for each new shape; on CUDA as a graph, whose outputs are copied out of its pool."""
-    if backend != "inductor" or device.type != "cuda":
-        return torch.compile(function, backend=backend, dynamic=False)
-    fast = torch.compile(function, mode="max-autotune", dynamic=False)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        torch.compiler.cudagraph_mark_step_begin()
-        return tree_map_only(torch.Tensor, torch.clone, fast(*args, **kwargs))
-
-    return call
+def _compiled(function: Callable[..., Any], backend: str) -> Any:
+    """Compiled for each new shape. Graphs are recorded around it, not by the compiler."""
+    return torch.compile(function, backend=backend, dynamic=False)

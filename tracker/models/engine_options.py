@@ -23,6 +23,8 @@ class EngineOptions:
         memory_policy: which of the past frames are read; a name of `memory_policies.POLICIES`.
         max_cond_frames: how many prompted frames of an object are kept and read; None for all.
             `exact` always keeps all.
+        graphs: on CUDA, record the kernels of a frame and replay them; `compile` does so too.
+            Without effect elsewhere, and with `exact`.
 
     Raises:
         SettingsError: for a value that is not known, or switches that contradict each other.
@@ -34,6 +36,7 @@ class EngineOptions:
     batch_frames: int = 1
     memory_policy: str = "sam2"
     max_cond_frames: int | None = MAX_COND_FRAMES
+    graphs: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in CHOICES["precision"]:

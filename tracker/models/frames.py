@@ -159,14 +159,15 @@ class FrameTensors:
 
     `images[index]` is the normalised float32 tensor of shape (3, size, size) on `device`, with the
     bits that sam2/utils/misc.py gives it: resized with Pillow (`_load_img_as_tensor`), divided by
-    255, less the mean, divided by the standard deviation. The frame travels to the device as uint8.
+    255, less the mean, divided by the standard deviation. The frame travels to the device as uint8,
+    to a GPU from pinned memory, so that nobody waits for it.
     """
 
     def __init__(self, source: FrameSource, image_size: int, device: torch.device) -> None:
         self.source = source
         self._size = image_size
         self._device = device
-        self._ahead: ReadAhead[NDArray[np.uint8]] | None = None
+        self._ahead: ReadAhead[torch.Tensor] | None = None
         # Divisors are tensors because CUDA multiplies by the rounded inverse of a Python number.
         self._white = torch.tensor(255.0, device=device)
         self._mean = torch.tensor(_MEAN_RGB, device=device)[:, None, None]
@@ -198,12 +199,16 @@ class FrameTensors:
         if index < 0:
             raise IndexError(f"frames count from 0, not from {index}")
         small_hwc = self._ahead.take(index) if self._ahead else self._resized(index)
-        small_chw = torch.from_numpy(small_hwc).to(self._device).permute(2, 0, 1).contiguous()
+        small_hwc = small_hwc.to(self._device, non_blocking=True)
+        small_chw = small_hwc.permute(2, 0, 1).contiguous()
         return small_chw.float().div_(self._white).sub_(self._mean).div_(self._std)
 
-    def _resized(self, index: int) -> NDArray[np.uint8]:
+    def _resized(self, index: int) -> torch.Tensor:
+        """The frame at the model's size, RGB uint8 `hwc` on the host."""
         try:
             image_hwc = self.source[index]
         except IndexError as error:
             raise EndOfVideo(f"the video has no frame {index}") from error
-        return np.array(Image.fromarray(image_hwc).resize((self._size, self._size)))
+        picture = Image.fromarray(image_hwc).resize((self._size, self._size))
+        small_hwc = torch.from_numpy(np.array(picture))
+        return small_hwc.pin_memory() if self._device.type == "cuda" else small_hwc

@@ -7,7 +7,9 @@ sam2/modeling/sam2_base.py.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from tracker.models.frames import EndOfVideo
 from tracker.models.memory_policies import POLICIES, Candidates, MemoryPolicy
 from tracker.models.memory_reading import MemoryReader, Reading
 from tracker.models.precision import computing_in, lower, resolve_precision
+from tracker.models.recording import Recorded, graph_capture
 from tracker.models.sam_heads import HeadOutputs, decode_masks
 from tracker.models.shared_attention import attend, attend_by_products
 from tracker.models.tables import cache_tables
@@ -47,10 +50,9 @@ class GroupedPredictor(BoundedPredictor):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         cache_tables(self)
-        self._compiled: CompiledParts | None = None
         self._candidates: tuple[torch.Tensor, torch.Tensor] | None = None
         self.configure(EngineOptions(precision="fp32"))
-        self.register_load_state_dict_post_hook(lambda *_: self._reader.clear())
+        self.register_load_state_dict_post_hook(lambda *_: self._forget_tables())
 
     def configure(self, options: EngineOptions) -> None:
         """Take the switches. Call it once, with the weights loaded: what is cast stays cast."""
@@ -66,8 +68,25 @@ class GroupedPredictor(BoundedPredictor):
         reach = self._policy.reach(self.memory_temporal_stride_for_eval, slots)
         self._reach = Reach(reach, Reach.of(self).pointer)
         self._reader = MemoryReader(self, self._policy, self._max_cond_frames)
-        if options.compile:
-            self._compiled = CompiledParts(self)
+        self._prepare_steady_parts()
+
+    def _prepare_steady_parts(self) -> None:
+        """What a propagated frame is made of, compiled and recorded as far as the switches say."""
+        options = self.options
+        attention = CompiledParts(self).attend if options.compile else attend
+        remember = super()._encode_new_memory
+        parts = [super().forward_image, attention, partial(decode_masks, self), remember]
+        self._recorded: list[Recorded] = []
+        wanted = (options.graphs or options.compile) and not options.exact
+        if capture := wanted and graph_capture(self.device):
+            parts = self._recorded = [Recorded(part, capture) for part in parts]
+        self._encode_image, self._attend, self._decode, self._remember = parts
+
+    def _forget_tables(self) -> None:
+        """Other weights were loaded."""
+        self._reader.clear()
+        for part in self._recorded:
+            part.clear()
 
     def _track_objects(self, state: State, frame_idx: int, reverse: bool) -> list[Tracked]:
         """As the base class, objects that read alike together."""
@@ -131,17 +150,33 @@ class GroupedPredictor(BoundedPredictor):
     def forward_image(self, img_batch: torch.Tensor) -> Any:
         """As SB:466, in the precision of the switches."""
         with computing_in(self.compute_dtype, self.device):
-            return super().forward_image(img_batch)
+            return self._encode_image(img_batch)
 
     def track_step(self, *args: Any, **kwargs: Any) -> Any:
         """As SB:816, in the precision of the switches."""
         with computing_in(self.compute_dtype, self.device):
             return super().track_step(*args, **kwargs)
 
-    def _encode_new_memory(self, *args: Any, **kwargs: Any) -> Any:
-        """As SB:676, in the precision of the switches."""
+    def _encode_new_memory(
+        self,
+        current_vision_feats: list[torch.Tensor],
+        feat_sizes: list[tuple[int, int]],
+        pred_masks_high_res: torch.Tensor,
+        object_score_logits: torch.Tensor,
+        is_mask_from_pts: bool,
+    ) -> Any:
+        """As SB:676, in the precision of the switches. Of the feature maps the last is read."""
+        maps, sizes = current_vision_feats[-1:], feat_sizes[-1:]
+        inputs = (maps, sizes, pred_masks_high_res, object_score_logits, is_mask_from_pts)
         with computing_in(self.compute_dtype, self.device):
-            return super()._encode_new_memory(*args, **kwargs)
+            if not is_mask_from_pts:
+                return self._remember(*inputs)
+            with self._uncompiled():
+                return super()._encode_new_memory(*inputs)
+
+    def _uncompiled(self) -> AbstractContextManager[Any]:
+        """For prompts, whose shapes come and go: to compile for each would take too long."""
+        return torch.compiler.set_stance("force_eager") if self.options.compile else nullcontext()
 
     def _track_step(self, *args: Any, **kwargs: Any) -> Any:
         """As the base class; a memory policy that looks at the candidate masks finds them here."""
@@ -168,8 +203,7 @@ class GroupedPredictor(BoundedPredictor):
         memory = self._reader.tokens(output_dict.members, reading, frame_count)
         image_1nc = kwargs["current_vision_feats"][-1].transpose(0, 1)
         positions_1nc = kwargs["current_vision_pos_embeds"][-1].transpose(0, 1)
-        steady = self._compiled is not None and self._reader.is_full(reading)
-        attention = self._compiled.attend if steady and self._compiled else attend
+        attention = self._attend if self._reader.is_full(reading) else attend
         out_bnc = attention(self.memory_attention, image_1nc, positions_1nc, memory)
         return out_bnc.transpose(1, 2).unflatten(2, kwargs["feat_sizes"][-1])
 
@@ -186,4 +220,7 @@ class GroupedPredictor(BoundedPredictor):
         if self.options.exact:
             heads: HeadOutputs = super()._forward_sam_heads(*inputs)
             return heads
-        return decode_masks(self, *inputs)
+        if point_inputs is None and mask_inputs is None:
+            return self._decode(*inputs)
+        with self._uncompiled():
+            return decode_masks(self, *inputs)

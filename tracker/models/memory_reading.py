@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from sam2.modeling.sam2_utils import get_1d_sine_pe, select_closest_cond_frames
+from torch.utils._pytree import register_pytree_node
 
 from tracker.models.bounded_state import Output, Outputs, nearest_prompted
 from tracker.models.memory_policies import MemoryPolicy, Slot
@@ -49,6 +50,14 @@ class MemoryTokens:
         """The same for each object alone."""
         for tokens_1mc in self.tokens_bmc.split(1):
             yield MemoryTokens(tokens_1mc, self.positions_1mc, self.pointer_count)
+
+
+# What records a function looks for tensors in its arguments.
+register_pytree_node(
+    MemoryTokens,
+    lambda memory: ([memory.tokens_bmc, memory.positions_1mc, memory.pointer_count], None),
+    lambda parts, _: MemoryTokens(*parts),
+)
 
 
 class MemoryReader:
@@ -128,12 +137,15 @@ class MemoryReader:
         model = self._model
         like = model.maskmem_tpos_enc
         dtype = model.compute_dtype
-        rows = []
-        for outputs in group:
-            found = [_stored(outputs, t)["maskmem_features"] for _, t in reading.memories]
-            maps_mcn = torch.stack([each.flatten(2)[0].to(like.device, dtype) for each in found])
-            rows.append(maps_mcn.transpose(1, 2).flatten(0, 1))
-        tokens_bmc = torch.stack(rows)
+        maps_nchw = torch.cat(
+            [
+                _stored(outputs, t)["maskmem_features"].to(like.device, dtype)
+                for outputs in group
+                for _, t in reading.memories
+            ]
+        )
+        maps_bkcn = maps_nchw.flatten(2).unflatten(0, (len(group), -1))
+        tokens_bmc = maps_bkcn.transpose(2, 3).flatten(1, 2)
         places = [self._space_and_time(group[0], reading)]
         pointer_count = 0
         if reading.pointers:

@@ -63,6 +63,7 @@ def build_streaming_video_predictor(
     batch_frames: int = 1,
     memory_policy: str = "sam2",
     max_cond_frames: int | None = MAX_COND_FRAMES,
+    graphs: bool = False,
     **kwargs: Any,
 ) -> StreamingVideoPredictor:
     """As `sam2.build_sam.build_sam2_video_predictor`, which it calls, for the streaming predictor.
@@ -80,7 +81,7 @@ def build_streaming_video_predictor(
             pixels and falls back to one of three masks when the single one is unstable.
         exact: None keeps SAM2's bits unless another switch is given, which says that they need not
             be kept; False groups objects, which is faster and differs by rounding.
-        precision, compile, batch_frames, memory_policy, max_cond_frames: see
+        precision, compile, batch_frames, memory_policy, max_cond_frames, graphs: see
             `tracker.models.engine_options.EngineOptions`.
 
     Raises:
@@ -91,9 +92,9 @@ def build_streaming_video_predictor(
     """
     if kwargs.get("vos_optimized"):
         raise SettingsError("the streaming predictor has no vos_optimized; give compile=True")
-    switches = (precision, compile, batch_frames, memory_policy, max_cond_frames)
+    switches = (precision, compile, batch_frames, memory_policy, max_cond_frames, graphs)
     if exact is None:
-        exact = switches == ("auto", False, 1, "sam2", MAX_COND_FRAMES)
+        exact = switches == ("auto", False, 1, "sam2", MAX_COND_FRAMES, False)
     options = EngineOptions(exact, *switches)
     if device == "cuda" and not torch.cuda.is_available():
         device = "auto"
@@ -277,14 +278,13 @@ class StreamingVideoPredictor(GroupedPredictor):
         steps = self._walk(inference_state, start_frame_idx, max_frame_num_to_track, reverse)
         for frame_idx, obj_ids, video_masks, outs in steps:
             masks_nhw = (video_masks[:, 0] > 0).cpu().numpy()
+            # One transfer for all objects: on a GPU each is a wait.
+            scores = torch.cat([out["object_score_logits"].reshape(1) for out in outs]).tolist()
+            ious = torch.cat([out["predicted_iou"].reshape(1) for out in outs]).clamp(0, 1).tolist()
+            rows = zip(obj_ids, masks_nhw, scores, ious, strict=True)
             objects = [
-                ObjectMask(
-                    object_id=obj_id,
-                    mask_hw=mask_hw,
-                    object_score=float(out["object_score_logits"]),
-                    predicted_iou=float(out["predicted_iou"].clamp(0, 1)),
-                )
-                for obj_id, mask_hw, out in zip(obj_ids, masks_nhw, outs, strict=True)
+                ObjectMask(object_id=obj_id, mask_hw=mask_hw, object_score=score, predicted_iou=iou)
+                for obj_id, mask_hw, score, iou in rows
             ]
             yield frame_idx, tuple(sorted(objects, key=lambda each: each.object_id))
 
