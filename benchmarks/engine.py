@@ -3,11 +3,11 @@
     python -m benchmarks.engine --bars      what bars are set for on a CPU, and nothing else
     python -m benchmarks.engine --quick     the cheap cases, a few minutes on one core
     python -m benchmarks.engine             models, image sizes and objects on a CPU
-    python -m benchmarks.engine --gpu       the matrix of models, objects and engines on CUDA
     python -m benchmarks.engine --memory    peak memory over 600 and 6,000 frames of made-up video
 
 Runs of the engines alternate; with `--bars`, frame by frame within one process. On a machine that
 is shared, compare CPU time: with one thread it is the wall time that a free core would need.
+`benchmarks.engine_gpu` measures on a GPU.
 """
 
 from __future__ import annotations
@@ -24,16 +24,11 @@ from statistics import median, quantiles
 from typing import Any
 
 import click
-import numpy as np
-from PIL import Image
 
-from benchmarks.engine_worker import Case
-from benchmarks.results import _FOLDER, Row, write_table
+from benchmarks.engine_cases import Case, made_frames, name, save_frame
+from benchmarks.results import Row, write_table
 from tracker.video import VideoWriter
 
-CEILING_TFLOPS = 790  # bf16 of an H200
-ENCODER_GFLOP = {"t": 292, "s": 360, "b+": 647, "l": 1823}  # at 1024 px
-OBJECT_GFLOP = 621
 KINDS = {"s": "wall time", "cpu_s": "CPU time"}
 
 Result = dict[str, Any]
@@ -41,7 +36,7 @@ Result = dict[str, Any]
 
 def run(*cases: Case) -> list[Result]:
     """The figures of each case, measured in one new process; several are tracked in turn."""
-    given = json.dumps([asdict(case) for case in cases])
+    given = json.dumps([[asdict(case) for case in cases]])
     command = [sys.executable, "-m", "benchmarks.engine_worker", given]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -51,12 +46,6 @@ def run(*cases: Case) -> list[Result]:
     for case, figures in zip(cases, results, strict=True):
         click.echo(f"{name(case)}: {summary(figures)}")
     return results
-
-
-def name(case: Case) -> str:
-    switches = " ".join(f"{k}={v}" for k, v in case.switches.items())
-    parts = [case.task, case.model, f"{case.image_size} px", f"{case.objects} obj", case.engine]
-    return " · ".join([*parts, case.precision, *([switches] if switches else [])])
 
 
 def summary(figures: Result) -> str:
@@ -153,37 +142,6 @@ def cpu_pairs(folder: Path, video: Path, quick: bool) -> Iterator[tuple[Case, Ca
     yield pair(replace(frames, objects=10))
 
 
-def gpu_cases(folder: Path) -> Iterator[tuple[Case, float]]:
-    """Every model, number of objects and engine, with the TFLOP of a frame."""
-    start = str(start_of(folder, 64))
-    for model in ENCODER_GFLOP:
-        for objects in (1, 5, 10):
-            tflop = (ENCODER_GFLOP[model] + objects * OBJECT_GFLOP) / 1000
-            base = Case("frames", "reference", model, 1024, objects, 60, start, "bf16")
-            base = replace(base, device="cuda", profile=objects == 10)
-            yield base, tflop
-            yield replace(base, engine="vos", profile=False), tflop
-            for switches in ({"exact": True}, {}, {"batch_frames": 4}, {"compile": True}):
-                yield replace(base, engine="ours", switches=switches), tflop
-
-
-def gpu_rows(folder: Path) -> tuple[list[Row], list[str]]:
-    rows, profiles = [], []
-    for case, tflop in gpu_cases(folder):
-        try:
-            (figures,) = run(case)
-        except click.ClickException as error:  # one engine that fails must not cost the others
-            click.echo(error.message)
-            continue
-        per_second = 1 / median(figures["frame_s"])
-        rows.append(Row("frames/s", per_second, name(case)))
-        rows.append(Row("share of the ceiling", per_second * tflop / CEILING_TFLOPS, name(case)))
-        rows += figure_rows(case, figures)
-        if "profile" in figures:
-            profiles.append(f"## {name(case)}\n\n```text\n{figures['profile']}\n```\n")
-    return rows, profiles
-
-
 def memory_rows(frames: int) -> list[Row]:
     """Peak memory over some frames, and over ten times as many."""
     short = Case("memory", "ours", "demo", 64, 1, frames)
@@ -198,23 +156,15 @@ def memory_rows(frames: int) -> list[Row]:
 
 def make_clip(folder: Path, count: int, width: int, height: int) -> tuple[Path, Path]:
     """The same made-up frames as a folder of JPEGs and as a video file."""
-    rng = np.random.default_rng(3)
-    ground = np.asarray(
-        Image.fromarray(rng.integers(0, 256, (height // 40, width // 40, 3), dtype=np.uint8))
-        .resize((width, height))
-    )  # fmt: skip
     images, video = folder / "frames", folder / "clip.mp4"
     images.mkdir(parents=True)
     rate = Fraction(25)
     with VideoWriter(
         video, width=width, height=height, frame_rate=rate, time_base=1 / rate
     ) as writer:
-        for index in range(count):
-            image = ground.copy()
-            x, y = 3 * index % (width - 200), 2 * index % (height - 200)
-            image[y : y + 200, x : x + 200] = (250, 40, 90)
-            Image.fromarray(image).save(images / f"{index:05d}.jpg", quality=90)
-            writer.write(image, index)
+        for index, image_hwc in enumerate(made_frames(count, width, height)):
+            save_frame(images, index, image_hwc)
+            writer.write(image_hwc, index)
     return images, video
 
 
@@ -231,7 +181,6 @@ def start_of(folder: Path, count: int) -> Path:
 @click.option("--bars", is_flag=True, help="What bars are set for, frame by frame in turn.")
 @click.option("--only", default="", help="Of these or the CPU cases, those whose name has this.")
 @click.option("--quick", is_flag=True, help="The cheap cases only.")
-@click.option("--gpu", is_flag=True, help="The matrix on CUDA.")
 @click.option("--memory", is_flag=True, help="Peak memory over some frames and ten times more.")
 @click.option("--memory-frames", default=600, show_default=True, help="The fewer frames of it.")
 @click.option("--clip-frames", default=300, show_default=True, help="Length of the clip.")
@@ -240,32 +189,24 @@ def main(
     bars: bool,
     only: str,
     quick: bool,
-    gpu: bool,
     memory: bool,
     memory_frames: int,
     clip_frames: int,
     repeats: int,
 ) -> None:
     """Measure the streaming predictor beside SAM2's own."""
-    profiles: list[str] = []
-    table = "engine_gpu" if gpu else "engine_bars" if bars else "engine_cpu"
+    table = "engine_bars" if bars else "engine_cpu"
     if memory:
         rows = memory_rows(memory_frames)
         write_table("engine_memory", "Memory of the streaming predictor", rows)
         return
     with tempfile.TemporaryDirectory() as made:
         folder, video = make_clip(Path(made), clip_frames, 1280, 720)
-        if gpu:
-            rows, profiles = gpu_rows(folder)
-        else:
-            rows = []
-            pairs = bar_pairs(folder, video) if bars else cpu_pairs(folder, video, quick)
-            for reference, ours in (pair for pair in pairs if only in name(pair[1])):
-                rows += compared(reference, ours, repeats, in_turn=bars)
-                write_table(table, "The streaming predictor beside SAM2's own", rows)
-    write_table(table, "The streaming predictor beside SAM2's own", rows)
-    with (_FOLDER / f"{table}.md").open("a") as file:
-        file.write("\n".join(["", *profiles]))
+        pairs = bar_pairs(folder, video) if bars else cpu_pairs(folder, video, quick)
+        rows: list[Row] = []
+        for reference, ours in (pair for pair in pairs if only in name(pair[1])):
+            rows += compared(reference, ours, repeats, in_turn=bars)
+            write_table(table, "The streaming predictor beside SAM2's own", rows)
 
 
 if __name__ == "__main__":

@@ -1,70 +1,37 @@
 """Measurements of the engine in a process of their own: reads cases, prints their figures as JSON.
 
-Started by `benchmarks.engine`, once for each run, so that no run warms or bloats another. Two cases
-in one process are tracked frame by frame in turn, so that other work disturbs both alike.
+Started by `benchmarks.engine`, once for each run, so that no run warms or bloats another. Several
+cases of a group are tracked frame by frame in turn, so that other work disturbs all alike; several
+groups follow one another, and share what was built. One line of figures for each group.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import resource
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import supervision as sv
 import torch
+from PIL import Image
 from sam2.build_sam import build_sam2_video_predictor
 
+from benchmarks.engine_cases import Case
 from tracker.locations import shipped
 from tracker.masks import Box, iou
 from tracker.models.building import build_from_config, load_weights
 from tracker.models.streaming import POSTPROCESSING, build_streaming_video_predictor
-from tracker.session.tracking import track
-from tracker.settings import TrackSettings
-from tracker.types import Prompt
 
 DEMO = shipped("configs") / "sam2" / "demo.yaml"
 DEMO_WEIGHTS = shipped("checkpoints") / "sam2_demo.pt"
 PROFILED_FRAMES = 4
-
-
-@dataclass(frozen=True)
-class Case:
-    """What one process measures.
-
-    Attributes:
-        task: `frames` (time for each frame), `first` (time to the first mask), `whole` (from a
-            video file to an annotated one), `memory` (peak memory over frames that are made up).
-        engine: `reference`, `vos` (SAM2's compiled variant) or `ours`.
-        model: `demo`, or the ending of a SAM2.1 config: `t`, `s`, `b+`, `l`.
-        image_size: side in pixels.
-        objects: how many, all prompted on frame 0.
-        frames: how many are tracked.
-        source: folder of JPEGs (`frames`, `first`) or video file (`whole`).
-        precision: `fp32`, or `bf16`: the reference runs under autocast, as its authors run it.
-        switches: of ours.
-        profile: add torch's table of operators.
-    """
-
-    task: str
-    engine: str
-    model: str
-    image_size: int
-    objects: int
-    frames: int
-    source: str = ""
-    precision: str = "fp32"
-    switches: dict[str, Any] = field(default_factory=dict)
-    profile: bool = False
-    device: str = "cpu"
 
 
 def build(case: Case) -> Any:
@@ -89,16 +56,29 @@ def build(case: Case) -> Any:
         predictor = build_from_config(config, torch.device(case.device), "eval", overrides)
         load_weights(predictor, DEMO_WEIGHTS, config)
     else:
-        predictor = build_sam2_video_predictor(
-            config,
-            device=case.device,
-            hydra_overrides_extra=size,
-            vos_optimized=case.engine == "vos",
-        )
+        with compiling_in(case.switches.get("mode")):
+            predictor = build_sam2_video_predictor(
+                config,
+                device=case.device,
+                hydra_overrides_extra=size,
+                vos_optimized=case.engine == "vos",
+            )
     if not demo:  # else random weights would find no object, and every mask would be a constant
         with torch.no_grad():
             predictor.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(5.0)
     return predictor
+
+
+@contextlib.contextmanager
+def compiling_in(mode: str | None) -> Iterator[None]:
+    """A context in which torch.compile takes this mode, whatever it is asked for."""
+    compile_as_asked = torch.compile
+    if mode:
+        torch.compile = lambda *args, **given: compile_as_asked(*args, **{**given, "mode": mode})
+    try:
+        yield
+    finally:
+        torch.compile = compile_as_asked
 
 
 def synchronise(device: str) -> None:
@@ -149,71 +129,115 @@ def first(predictor: Any, case: Case) -> dict[str, Any]:
     }
 
 
+class Decoded:
+    """A folder of JPEGs as a FrameSource that has them all in memory; read ahead as a file is."""
+
+    read_ahead = 2
+
+    def __init__(self, folder: str) -> None:
+        paths = sorted(Path(folder).iterdir())
+        self._images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+        self.height, self.width = self._images[0].shape[:2]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._images[index]
+
+
 class Steps:
     """Tracks a frame at a time, and notes how long each takes until its masks are on the host."""
 
     def __init__(self, predictor: Any, case: Case) -> None:
         self._case = case
+        source = Decoded(case.source) if case.decoded and case.engine == "ours" else case.source
         with running(case):
-            self.state = prompted(predictor, case, case.source)
-        self._steps = predictor.propagate_in_video(self.state, max_frame_num_to_track=case.frames)
+            self.state = prompted(predictor, case, source)
+        count = case.frames + PROFILED_FRAMES * case.profile
+        self._steps = predictor.propagate_in_video(self.state, max_frame_num_to_track=count)
         self._walls: list[float] = []
         self._cpus: list[float] = []
+        self.logits = torch.empty(0)
 
     def masks(self) -> np.ndarray:
         """Those of the next frame, bool, one per object."""
         wall, cpu = time.perf_counter(), time.process_time()
         with running(self._case):
-            _, _, logits = next(self._steps)
-            masks_nhw: np.ndarray = (logits[:, 0] > 0).cpu().numpy()
+            _, _, self.logits = next(self._steps)
+            masks_nhw: np.ndarray = (self.logits[:, 0] > 0).cpu().numpy()
         self._walls.append(time.perf_counter() - wall)
         self._cpus.append(time.process_time() - cpu)
         return masks_nhw
 
     def figures(self) -> dict[str, Any]:
-        """Without the first frames, which warm up; compiled shapes settle on the 16th frame."""
-        warm = 2 if self._case.device == "cpu" else 20
+        warm = warm_frames(self._case)
         return {"frame_s": self._walls[warm:], "frame_cpu_s": self._cpus[warm:]}
 
 
+def warm_frames(case: Case) -> int:
+    """How many frames are not timed; the shapes that are compiled settle on the 16th."""
+    return 2 if case.device == "cpu" else 20
+
+
 def frames(predictor: Any, case: Case) -> dict[str, Any]:
-    steps = Steps(predictor, case)
-    for _ in range(case.frames + 1):
-        steps.masks()
-    figures = steps.figures()
-    if case.profile:
-        figures["profile"] = profiled(predictor, steps.state, case)
-    return figures
+    return in_turn([case], [predictor])[0]
 
 
-def in_turn(cases: list[Case]) -> list[dict[str, Any]]:
+def in_turn(cases: list[Case], predictors: list[Any]) -> list[dict[str, Any]]:
     """The figures of each; `least_iou` is that of its masks with those of the first case.
 
-    No holes are filled: the reference needs an extension for it, which it has on CUDA alone.
+    `same_bits` is the share of frames on which its logits are those of the first case. No holes are
+    filled: the reference needs an extension for it, which is seldom built.
     """
-    ious: list[list[float]] = [[] for _ in cases]
-    predictors = [build(case) for case in cases]
     for predictor in predictors:
         predictor.fill_hole_area = 0
     with torch.inference_mode():
         runs = [Steps(each, case) for each, case in zip(predictors, cases, strict=True)]
-        for _ in range(cases[0].frames + 1):
-            shown = [run.masks() for run in runs]
-            for least, masks_nhw in zip(ious, shown, strict=True):
-                least += [iou(a, b) for a, b in zip(shown[0], masks_nhw, strict=True)]
+        warm = warm_frames(cases[0])
+        compared = [compare(runs) for _ in range(warm)]
+        with alone(cases[0].lock):
+            compared += [compare(runs) for _ in range(cases[0].frames + 1 - warm)]
+        figures = [run.figures() for run in runs]
+        for number, (run, case) in enumerate(zip(runs, cases, strict=True)):
+            ious, same = zip(*[frame[number] for frame in compared], strict=True)
+            figures[number] |= {"least_iou": min(ious), "same_bits": sum(same) / len(same)}
+            if case.profile:
+                figures[number]["profile"] = profiled(run, case)
+    return figures
+
+
+def compare(runs: list[Steps]) -> list[tuple[float, bool]]:
+    """Of the next frame, for each run: least IoU with the first one's masks, and equal logits."""
+    shown = [run.masks() for run in runs]
     return [
-        {**run.figures(), "least_iou": min(least)} for run, least in zip(runs, ious, strict=True)
+        (
+            min(iou(a, b) for a, b in zip(shown[0], masks_nhw, strict=True)),
+            torch.equal(runs[0].logits, run.logits),
+        )
+        for run, masks_nhw in zip(runs, shown, strict=True)
     ]
 
 
-def profiled(predictor: Any, state: Any, case: Case) -> str:
+@contextlib.contextmanager
+def alone(lock: str) -> Iterator[None]:
+    """A context in which no other process holds this file; of no effect without one."""
+    if not lock:
+        yield
+        return
+    with open(lock, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def profiled(steps: Steps, case: Case) -> str:
     from torch.profiler import profile
 
     with profile() as found:
-        for _ in predictor.propagate_in_video(state, 2, PROFILED_FRAMES):
-            pass
+        for _ in range(PROFILED_FRAMES):
+            steps.masks()
     key = "self_cuda_time_total" if case.device == "cuda" else "self_cpu_time_total"
-    return str(found.key_averages().table(sort_by=key, row_limit=12, max_name_column_width=48))
+    return str(found.key_averages().table(sort_by=key, row_limit=16, max_name_column_width=48))
 
 
 def whole(predictor: Any, case: Case) -> dict[str, Any]:
@@ -225,6 +249,9 @@ def whole(predictor: Any, case: Case) -> dict[str, Any]:
 
 def whole_classic(predictor: Any, case: Case) -> None:
     """SAM2's loop, supervision's masks, OpenCV's writer: an MPEG-4 video and nothing else."""
+    import cv2
+    import supervision as sv
+
     target = Path(case.source).with_name("classic.mp4")
     state = prompted(predictor, case, case.source)
     info = sv.VideoInfo.from_video_path(case.source)
@@ -244,10 +271,14 @@ def whole_classic(predictor: Any, case: Case) -> None:
 
 def whole_ours(predictor: Any, case: Case) -> None:
     """A run as the command line makes it: H.264, index masks, scores, overview, and its folder."""
-    info = sv.VideoInfo.from_video_path(case.source)
-    prompts = [
-        Prompt(0, i, box_xyxy=box) for i, box in boxes(case.objects, info.width, info.height)
-    ]
+    from tracker.session.tracking import track
+    from tracker.settings import TrackSettings
+    from tracker.types import Prompt
+    from tracker.video import open_video
+
+    with open_video(case.source) as video:
+        width, height = video.info.width, video.info.height
+    prompts = [Prompt(0, i, box_xyxy=box) for i, box in boxes(case.objects, width, height)]
     settings = TrackSettings(device=case.device)
     run = Path(case.source).with_name("run")
     track(case.source, settings, prompts, run, overwrite=True, predictor=predictor)
@@ -279,8 +310,27 @@ def memory(predictor: Any, case: Case) -> dict[str, Any]:
     return {"frames": count}
 
 
+def measured(groups: list[list[Case]]) -> Iterator[list[dict[str, Any]]]:
+    """The figures of each group; predictors are built once."""
+    built: dict[str, Any] = {}
+    for cases in groups:
+        if len(cases) == 1:
+            yield [measure(cases[0])]
+            continue
+        engines = [(c.engine, c.model, c.image_size, c.precision, c.switches) for c in cases]
+        keys = [json.dumps(each) for each in engines]
+        for key, case in zip(keys, cases, strict=True):
+            if key not in built:
+                built[key] = build(case)
+        yield in_turn(cases, [built[key] for key in keys])
+
+
 if __name__ == "__main__":
-    given = [Case(**each) for each in json.loads(sys.argv[1])]
-    with contextlib.redirect_stdout(io.StringIO()):
-        results = in_turn(given) if len(given) > 1 else [measure(given[0])]
-    print(json.dumps(results))
+    given = [[Case(**each) for each in group] for group in json.loads(sys.argv[1])]
+    figures_of = measured(given)
+    while True:
+        with contextlib.redirect_stdout(io.StringIO()):
+            line = next(figures_of, None)
+        if line is None:
+            break
+        print(json.dumps(line), flush=True)

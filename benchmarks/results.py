@@ -9,9 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
-_FOLDER = Path(__file__).parent / "results"
+FOLDER = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,8 @@ class Row:
 
 
 def _machine() -> str:
+    import torch  # takes seconds, in which a benchmark may have started its work
+
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     cores = torch.get_num_threads()
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
@@ -36,14 +36,14 @@ def _command() -> str:
     return " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *arguments])
 
 
-def write_table(name: str, title: str, rows: list[Row]) -> None:
-    """Write `results/<name>.md` and `.json`."""
-    _FOLDER.mkdir(exist_ok=True)
+def write_table(name: str, title: str, rows: list[Row], folder: Path = FOLDER) -> None:
+    """Write `<folder>/<name>.md` and `.json`."""
+    folder.mkdir(exist_ok=True)
     date, machine, command = datetime.now(UTC).date().isoformat(), _machine(), _command()
     lines = [f"# {title}", "", f"{date} · {machine} · `{command}`", ""]
     lines += ["| what | figure | on |", "|---|---|---|"]
     lines += [f"| {row.what} | {row.value:.3f} | {row.note} |" for row in rows]
-    (_FOLDER / f"{name}.md").write_text("\n".join(lines) + "\n")
+    (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
     record = {"date": date, "machine": machine, "command": command}
     record |= {"rows": [asdict(row) for row in rows]}  # type: ignore[dict-item]
-    (_FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
