@@ -88,10 +88,12 @@ class MemoryReader:
 
     def is_full(self, reading: Reading) -> bool:
         """Whether nothing is missing that a longer past would add, so that shapes have settled."""
-        recent = sum(slot > 0 for slot, _ in reading.memories)
         model = self._model
-        pointers = model.max_obj_ptrs_in_encoder - 1 if model.use_obj_ptrs_in_encoder else 0
-        return recent == model.num_maskmem - 1 and len(reading.pointers) >= pointers
+        recent = sum(slot > 0 for slot, _ in reading.memories)
+        prompted = {t for slot, t in reading.memories if slot == 0}
+        pointers = sum(t not in prompted for _, t in reading.pointers)
+        most = model.max_obj_ptrs_in_encoder - 1 if model.use_obj_ptrs_in_encoder else 0
+        return recent == model.num_maskmem - 1 and pointers == most
 
     def _memories(
         self,
