@@ -38,23 +38,28 @@ Group = list[Case]
 Figures = dict[str, Any]
 
 
-def engines(base: Case, profile: bool = False) -> Group:
+def engines(base: Case) -> Group:
     """The reference, and ours: exact, as it is by default, and with recorded graphs."""
     ours = replace(base, engine="ours", decoded=True)
-    exact = replace(ours, switches={"exact": True})
-    graphs = replace(ours, switches={"graphs": True}, profile=profile)
-    return [base, exact, replace(ours, profile=profile), graphs]
+    return [base, replace(ours, switches={"exact": True}), ours, with_graphs(ours)]
+
+
+def with_graphs(ours: Case) -> Case:
+    return replace(ours, switches={"graphs": True})
 
 
 def jobs(base: Case) -> Iterator[list[Group]]:
     """The groups that one process measures each, the most important first."""
     demo = replace(base, model="demo", image_size=min(256, base.image_size), objects=3)
-    tiny = [engines(replace(base, objects=n), profile=True) for n in (1, 10)]
-    yield [engines(replace(demo, precision="fp32")), engines(demo), *tiny]
-    for model in ("b+", "l", "s"):
+    small = [engines(replace(demo, precision="fp32")), engines(demo)]
+    yield small + [engines(replace(base, objects=n)) for n in (1, 10)]
+    yield [engines(replace(base, model="b+", objects=n)) for n in (1, 10)]
+    ours = replace(base, engine="ours", decoded=True, profile=True)
+    yield [[replace(ours, objects=10)], [ours], [with_graphs(ours)]]
+    for model in ("l", "s"):
         yield [engines(replace(base, model=model, objects=n)) for n in (1, 10)]
-    yield [engines(replace(base, objects=5))]
-    yield [engines(replace(base, model="b+", objects=5))]
+    for model in ("t", "b+"):
+        yield [engines(replace(base, model=model, objects=5))]
 
 
 def compiled_jobs(base: Case) -> Iterator[list[Group]]:
