@@ -107,12 +107,6 @@ def _paint(rng: Rng, assets: Assets) -> Sprite:
     return painter(rng, assets.skin(rng))
 
 
-def repaint(rng: Rng, assets: Assets, count: int) -> None:
-    """Replace `count` sprites by new ones, so that a long training never runs out of objects."""
-    for _ in range(count):
-        assets.sprites[int(rng.integers(len(assets.sprites)))] = _paint(rng, assets)
-
-
 def _listed(folders: Iterable[Path]) -> list[Path]:
     paths = (p for folder in folders for p in sorted(folder.rglob("*")))
     return [p for p in paths if p.suffix.lower() in _IMAGE_ENDINGS]

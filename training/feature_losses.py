@@ -1,9 +1,11 @@
-"""What the feature model is asked for: the same place close, everything else far, in cosines.
+"""What the feature model is asked for: the same thing close, everything else far, in cosines.
 
 Four contrasts (InfoNCE, van den Oord et al. 2018) on L2-normalised tokens: patch against patches,
-patch against the means of whole objects and surroundings, object against patches, image against
-images. The third is what a reference is asked for: its object's patches must find the object's
-patches in another picture, and nothing beside it.
+patch against the means of whole things, the mean of a thing against patches, image against images.
+The third is what a reference is asked for: its object's patches must find the object's patches in
+another picture, and nothing beside it.
+
+Every tensor has a fixed shape, so that nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -13,148 +15,227 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize, one_hot, softplus
 
-from training.feature_views import ViewPairs
+from training.feature_views import SLOTS, Views
+from training.paths import Dice
 
-# 2,000 negatives around cosine 0 push a positive towards cosine 0.7 and more.
-PATCH_TEMPERATURE = 0.07
-TEMPERATURE = 0.1  # of whole regions and images
-_SAME_OBJECT = math.log(0.25)  # other patches of the same object are a quarter as negative
-_SAME_VIEW = math.log(0.25)  # so is what stands beside it, which has only the light in common
+# Thousands of negatives around cosine 0 push a positive towards cosine 0.7 and more.
+TEMPERATURE = 0.07
+IMAGE_TEMPERATURE = 0.1
+_SAME_THING = math.log(0.25)  # other patches of the same thing are a quarter as negative
 _FAR = 2.0  # patches apart, on the surface, from which two places count as different
+_CLOSE = 0.7  # patches apart, up to which two places count as the same
+_SMALLEST = 2  # patches that a thing must cover
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """L2-normalised: image_vd and patches_vnd of the views, and means_vsd of the things in them.
+
+    There are patches_vs patches in each mean; paired_vs says whether the thing is large enough in
+    both views of the pair.
+    """
+
+    image_vd: Tensor
+    patches_vnd: Tensor
+    means_vsd: Tensor
+    patches_vs: Tensor
+    paired_vs: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Rivals:
+    """Patches of the whole batch that every anchor is held against: (c, d), and whose they are.
+
+    Family 0 is nobody's.
+    """
+
+    patches_cd: Tensor
+    family_c: Tensor
+
+
+def gather_tokens(tokens_vmd: Tensor, views: Views) -> Tokens:
+    """From the model's last hidden state, the class token first."""
+    tokens = normalize(tokens_vmd.float(), dim=-1)
+    patches = tokens[:, 1:]
+    members = one_hot(views.slot_vn + 1, SLOTS + 1)[..., 1:].float()
+    sizes = members.sum(1)
+    means = normalize(members.transpose(1, 2) @ patches, dim=-1)
+    large = sizes >= _SMALLEST
+    paired = views.shared_vs & large & views.partners(large)
+    return Tokens(tokens[:, 0], patches, means, sizes, paired)
+
+
+def draw_rivals(tokens: Tokens, views: Views, count: int, dice: Dice) -> Rivals:
+    patches = tokens.patches_vnd.flatten(0, 1)
+    chosen = dice.pick(len(patches), (count,))
+    return Rivals(patches[chosen], _family(views).flatten()[chosen])
+
+
+def patch_loss(
+    tokens: Tokens, views: Views, rivals: Rivals, per_view: int, dice: Dice
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The same place in the partner against its other patches and the rivals."""
+    anchors = find_matches(views, per_view, dice)
+    near, far = tokens.patches_vnd, views.partners(tokens.patches_vnd)
+    anchor = _at(near, anchors.anchor_vk)
+    in_partner = anchor @ far.transpose(1, 2)
+    positive = in_partner.gather(2, anchors.positive_vk[..., None])
+    elsewhere = anchor @ rivals.patches_cd.T
+    family = _family(views).gather(1, anchors.anchor_vk)
+    logits = torch.cat(
+        [
+            positive / TEMPERATURE,
+            in_partner / TEMPERATURE + anchors.bias_vkn,
+            _without(elsewhere / TEMPERATURE, family, rivals),
+        ],
+        2,
+    )
+    losses = logits.logsumexp(2) - logits[..., 0]
+    found = (logits[..., 0] >= logits[..., 1:].amax(2)).float()
+    figures = {
+        "found": _mean(found, anchors.known_vk),
+        "positive_cosine": _mean(positive[..., 0].detach(), anchors.known_vk),
+        "negative_cosine": elsewhere.detach().mean(),
+    }
+    return _mean(losses, anchors.known_vk), figures
 
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Patches that show one place, as indices into all V x N patches of a batch.
+    """k patches of each view, and those of its partner that show the same place.
 
-    Attributes:
-        anchor_k, positive_k: int64.
-        bias_km: added to the logit of each patch as a candidate for each anchor: 0, less for the
-            anchor's own object and view, -inf for what may look the same.
+    bias_vkn is added to the logits of the partner's patches: 0 for other things, less for other
+    places of the same thing, -inf for what may look the same. known_vk says which of the matches
+    are any.
     """
 
-    anchor_k: Tensor
-    positive_k: Tensor
-    bias_km: Tensor
+    anchor_vk: Tensor
+    positive_vk: Tensor
+    bias_vkn: Tensor
+    known_vk: Tensor
 
 
-def patch_steps(views: ViewPairs) -> Tensor:
-    """Surface length of one patch at each patch: the distance to the nearest of the same owner.
+def find_matches(views: Views, per_view: int, dice: Dice) -> Matches:
+    """Patches on objects are chosen more often than those of the ground."""
+    slot, step = views.slot_vn, patch_steps(views)
+    other_slot, other_step = views.partners(slot), views.partners(step)
+    shared = views.shared_vs.gather(1, slot.clamp(min=0)) & (slot >= 0) & views.placed_v[:, None]
+    distance = _distances(views.surface_vn2, views.partners(views.surface_vn2))
+    differs = slot[:, :, None] != other_slot[:, None]
+    nearest, index = distance.masked_fill(differs, math.inf).min(2)
+    known = shared & (nearest < _CLOSE * other_step.gather(1, index))
+    chosen = _chosen(slot, known, per_view, dice)
+    reach = _FAR * torch.maximum(_at(step[..., None], chosen), other_step[:, None])
+    owner = _owner(views)
+    same = owner.gather(1, chosen)[..., None] == views.partners(owner)[:, None]
+    hidden = (same & (_at(distance, chosen) < reach)) | (other_slot < 0)[:, None]
+    hidden |= same & _at(differs, chosen)  # the same thing once more, whose places are others
+    bias = (same * _SAME_THING).masked_fill(hidden, -math.inf)
+    return Matches(chosen, index.gather(1, chosen), bias, known.gather(1, chosen))
 
-    0 where no other patch of the view shows that owner.
+
+def patch_steps(views: Views) -> Tensor:
+    """Surface length of one patch at each patch: the distance to the nearest of the same thing.
+
+    0 where no other patch of the view shows that thing.
     """
-    distance = torch.cdist(views.surface_vn2, views.surface_vn2)
-    same = views.owner_vn[:, :, None] == views.owner_vn[:, None]
-    same &= ~torch.eye(same.shape[1], dtype=torch.bool, device=same.device)
-    nearest = distance.masked_fill(~same, math.inf).amin(-1)
+    distance = _distances(views.surface_vn2, views.surface_vn2)
+    other = views.slot_vn[:, :, None] != views.slot_vn[:, None]
+    other |= torch.eye(other.shape[1], dtype=torch.bool, device=other.device)
+    nearest = distance.masked_fill(other, math.inf).amin(2)
     return nearest.masked_fill(nearest.isinf(), 0)
 
 
-def find_matches(views: ViewPairs, per_view: int, generator: torch.Generator) -> Matches:
-    """Up to `per_view` anchors of each view; patches on objects come first more often."""
-    owner, surface, step = views.owner_vn, views.surface_vn2, patch_steps(views)
-    count, patches = owner.shape
-    partner = torch.arange(count, device=owner.device) ^ 1
-    distance = torch.cdist(surface, surface[partner])
-    other = (owner[:, :, None] != owner[partner][:, None]) | (owner == 0)[:, :, None]
-    nearest, index = distance.masked_fill(other, math.inf).min(-1)
-    matched = nearest < 0.7 * step[partner].gather(1, index)
-    order = torch.rand(count, patches, generator=generator).to(owner.device)
-    order = order - (owner > 0) * 0.5 + (~matched) * 10
-    chosen = order.argsort(-1)[:, :per_view]
-    kept = matched.gather(1, chosen)
-    anchor = (chosen + torch.arange(count, device=owner.device)[:, None] * patches)[kept]
-    positive = (index + partner[:, None] * patches).gather(1, chosen)[kept]
-    return Matches(anchor, positive, _bias(views, step, anchor, positive))
+def region_loss(
+    tokens: Tokens, views: Views, per_view: int, dice: Dice
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Patches against the mean of their thing in the partner, and the means of all other things."""
+    count, half = len(views.slot_vn), len(views.slot_vn) // 2
+    slot = views.slot_vn.clamp(min=0)
+    known = tokens.paired_vs.gather(1, slot) & (views.slot_vn >= 0)
+    chosen = _chosen(views.slot_vn, known, per_view, dice)
+    own_slot = slot.gather(1, chosen)
+    logits = _at(tokens.patches_vnd, chosen) @ tokens.means_vsd.flatten(0, 1).T / TEMPERATURE
+    view = torch.arange(count, device=slot.device)
+    partner = (view + half) % count
+    target = (partner[:, None] * SLOTS + own_slot)[..., None]
+    same_family = views.family_vs.gather(1, own_slot)[..., None] == views.family_vs.flatten()
+    same_owner = views.owner_vs.gather(1, own_slot)[..., None] == views.owner_vs.flatten()
+    in_partner = (partner[:, None] == view.repeat_interleave(SLOTS))[:, None]
+    hidden = same_owner | (same_family & ~in_partner)
+    hidden = (hidden | (tokens.patches_vs.flatten() < _SMALLEST)).scatter(2, target, False)
+    logits = logits.masked_fill(hidden, -math.inf)
+    positive = logits.gather(2, target)[..., 0]
+    known = known.gather(1, chosen)
+    losses = torch.where(known, logits.logsumexp(2) - positive, 0)
+    right = (positive >= logits.amax(2)).float()
+    return _mean(losses, known), {"recognised": _mean(right, known)}
 
 
-def _bias(views: ViewPairs, step: Tensor, anchor: Tensor, positive: Tensor) -> Tensor:
-    owner, step = views.owner_vn.flatten(), step.flatten()
-    surface = views.surface_vn2.flatten(0, 1)
-    view = torch.arange(len(owner), device=owner.device) // views.owner_vn.shape[1]
-    same_owner = owner[anchor][:, None] == owner
-    in_partner = (view[anchor] ^ 1)[:, None] == view
-    reach = _FAR * torch.maximum(step[anchor][:, None], step)
-    near = torch.cdist(surface[anchor], surface) < reach
-    bias = torch.zeros_like(near, dtype=torch.float32)
-    bias.masked_fill_(same_owner & (owner > 0), _SAME_OBJECT)
-    bias.masked_fill_(view[anchor][:, None] == view, _SAME_VIEW)
-    bias.masked_fill_(same_owner & (near | ~in_partner), -math.inf)
-    bias.masked_fill_((owner == 0).expand_as(bias), -math.inf)
-    bias[torch.arange(len(anchor)), positive] = 0
-    return bias
+def object_loss(tokens: Tokens, views: Views, rivals: Rivals) -> Tensor:
+    """The mean of a thing in the partner against patches: only the thing's own may be close.
 
-
-def patch_loss(tokens_md: Tensor, matches: Matches) -> tuple[Tensor, Tensor]:
-    """The patch contrast, and the cosines (K, M) it was made of."""
-    with torch.autocast(tokens_md.device.type, torch.bfloat16):
-        cosines = (tokens_md[matches.anchor_k] @ tokens_md.T).float()
-    loss = cross_entropy(cosines / PATCH_TEMPERATURE + matches.bias_km, matches.positive_k)
-    return loss, cosines.detach()
-
-
-def region_loss(tokens_md: Tensor, views: ViewPairs, matches: Matches) -> Tensor:
-    """Object patches against the mean of their object in the other view, and all other means."""
-    owner = views.owner_vn
-    view = torch.arange(len(owner), device=owner.device)[:, None].expand_as(owner)
-    labels = torch.stack([view.flatten(), owner.flatten()])
-    regions, region_m = labels.unique(dim=1, return_inverse=True)
-    owner_s = regions[1]
-    sums = torch.zeros(len(owner_s), tokens_md.shape[1], device=tokens_md.device)
-    means = normalize(sums.index_add(0, region_m, tokens_md), dim=-1)
-    sizes = torch.bincount(region_m, minlength=len(owner_s))
-    on_object = owner.flatten()[matches.anchor_k] > 0
-    anchor, target = matches.anchor_k[on_object], region_m[matches.positive_k[on_object]]
-    if not len(anchor):
-        return tokens_md.sum() * 0
-    logits = tokens_md[anchor] @ means.T / TEMPERATURE
-    hidden = owner_s == owner.flatten()[anchor][:, None]
-    hidden = hidden | (owner_s == 0) | (sizes < 3)
-    hidden[torch.arange(len(anchor)), target] = False
-    return cross_entropy(logits.masked_fill(hidden, -math.inf), target)
-
-
-def object_loss(tokens_md: Tensor, views: ViewPairs) -> Tensor:
-    """The mean of an object in one view against all patches: only the object's own may be close.
-
-    Each patch of the object in the other view is a positive on its own, all patches of other owners
-    in the batch are the negatives.
+    Each patch of the thing is a positive on its own; other patches of the view and the rivals are
+    the negatives.
     """
-    owner = views.owner_vn
-    tokens = tokens_md.unflatten(0, owner.shape)
-    losses = []
-    for view in range(len(owner)):
-        for thing in owner[view].unique():
-            there, here = owner[view ^ 1] == thing, owner[view] == thing
-            if thing <= 0 or there.sum() < 3 or here.sum() < 3:
-                continue
-            mean = normalize(tokens[view ^ 1][there].mean(0), dim=-1)
-            logits = tokens_md @ mean / TEMPERATURE
-            negatives = logits[(owner.flatten() != thing) & (owner.flatten() != 0)].logsumexp(0)
-            positives = (tokens[view][here] @ mean) / TEMPERATURE
-            losses.append((torch.logaddexp(positives, negatives) - positives).mean())
-    return torch.stack(losses).mean() if losses else tokens_md.sum() * 0
+    means = views.partners(tokens.means_vsd)
+    logits = means @ tokens.patches_vnd.transpose(1, 2) / TEMPERATURE
+    owner = _owner(views)[:, None]
+    beside = logits.masked_fill((owner == views.owner_vs[..., None]) | (owner == 0), -math.inf)
+    elsewhere = _without(means @ rivals.patches_cd.T / TEMPERATURE, views.family_vs, rivals)
+    negative = torch.cat([beside, elsewhere], 2).logsumexp(2)
+    slots = torch.arange(SLOTS, device=logits.device)[:, None]
+    positive = (views.slot_vn[:, None] == slots) & tokens.paired_vs[..., None]
+    losses = torch.where(positive, softplus(negative[..., None] - logits), 0).sum(2)
+    return _mean(losses / tokens.patches_vs.clamp(min=1), tokens.paired_vs)
 
 
-class ImageContrast:
-    """Each view's class token against its pair's, the batch's, and those of the last batches."""
+def image_loss(tokens: Tokens, views: Views) -> Tensor:
+    """Each view's class token against its partner's and all others but those of the same place."""
+    count = len(tokens.image_vd)
+    own = torch.arange(count, device=tokens.image_vd.device)
+    target = ((own + count // 2) % count)[:, None]
+    place = views.family_vs[:, 0]
+    hidden = (place[:, None] == place).scatter(1, target, False)
+    logits = tokens.image_vd @ tokens.image_vd.T / IMAGE_TEMPERATURE
+    logits = logits.masked_fill(hidden, -math.inf)
+    return (logits.logsumexp(1) - logits.gather(1, target)[:, 0]).mean()
 
-    def __init__(self, width: int, device: torch.device, length: int = 128) -> None:
-        self.features_qd = torch.zeros(length, width, device=device)
-        self.scenes_q = torch.zeros(length, dtype=torch.int64, device=device)
 
-    def __call__(self, tokens_vd: Tensor, scene_v: Tensor) -> Tensor:
-        """Views of one place, other than the pair's, are no negatives."""
-        count = len(tokens_vd)
-        own = torch.arange(count, device=tokens_vd.device)
-        candidates = torch.cat([tokens_vd, self.features_qd])
-        scenes = torch.cat([scene_v, self.scenes_q])
-        hidden = (scene_v[:, None] == scenes) | (scenes == 0)
-        hidden[own, own] = True
-        hidden[own, own ^ 1] = False
-        logits = (tokens_vd @ candidates.T / TEMPERATURE).masked_fill(hidden, -math.inf)
-        self.features_qd = candidates.detach()[: len(self.features_qd)]
-        self.scenes_q = scenes[: len(self.scenes_q)]
-        return cross_entropy(logits, own ^ 1)
+def _chosen(slot_vn: Tensor, known_vn: Tensor, count: int, dice: Dice) -> Tensor:
+    """Random patches of each view, (v, count): known ones first, of these objects more often."""
+    keys = dice.uniform(tuple(slot_vn.shape)) + 0.5 * (slot_vn > 0) + 10 * known_vn
+    return keys.topk(count, 1).indices
+
+
+def _at(tensor_vnx: Tensor, index_vk: Tensor) -> Tensor:
+    """Rows of each view."""
+    return tensor_vnx[torch.arange(len(index_vk), device=index_vk.device)[:, None], index_vk]
+
+
+def _owner(views: Views) -> Tensor:
+    """Of each patch; 0 where it is mixed."""
+    owner = views.owner_vs.gather(1, views.slot_vn.clamp(min=0))
+    return owner.masked_fill(views.slot_vn < 0, 0)
+
+
+def _family(views: Views) -> Tensor:
+    family = views.family_vs.gather(1, views.slot_vn.clamp(min=0))
+    return family.masked_fill(views.slot_vn < 0, 0)
+
+
+def _without(logits_vkc: Tensor, family_vk: Tensor, rivals: Rivals) -> Tensor:
+    """The logits of rivals, less those that may look the same."""
+    hidden = (family_vk[..., None] == rivals.family_c) | (rivals.family_c == 0)
+    return logits_vkc.masked_fill(hidden, -math.inf)
+
+
+def _distances(places_vn2: Tensor, others_vn2: Tensor) -> Tensor:
+    """By differences: products in low precision would blur neighbouring places."""
+    return torch.cdist(places_vn2, others_vn2, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    return torch.where(where, values, 0).sum() / where.sum().clamp(min=1)

@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from transformers import Dinov2Model
 
-from training.assets import Assets, random_camera, random_motion
-from training.feature_views import PATCH
-from training.scenes import Layer, Scene
-from training.textures import Image, Rng
+from training.bank import Bank
+from training.degrading import degrade_clips
+from training.feature_views import PATCH, paired_scenes
+from training.paths import Dice
+from training.textures import Image
 
 # Statistics of ImageNet in RGB, as in DINOv2's own training (dinov2/data/transforms.py).
 MEAN = (0.485, 0.456, 0.406)
@@ -27,6 +28,8 @@ LONG_SIDE = 448
 MATCH_DISTANCE = 0.8
 _BEST = 5  # patches that would become points
 _GROUP = 10  # memories that compete in retrieval
+_GRID_HW = (18, 32)
+_SMALLEST_PX = 1200
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +47,10 @@ class _Described:
     inside_n: NDArray[np.bool_]
 
 
-def to_input(pixels_vhwc: torch.Tensor) -> torch.Tensor:
-    """RGB uint8 (V, H, W, 3) to the model's normalised float32 (V, 3, H, W)."""
-    mean, std = (torch.tensor(v, device=pixels_vhwc.device) for v in (MEAN, STD))
-    return ((pixels_vhwc.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+def to_input(pixels_v3hw: torch.Tensor) -> torch.Tensor:
+    """RGB uint8 to the model's normalised float32."""
+    mean, std = (torch.tensor(v, device=pixels_v3hw.device)[:, None, None] for v in (MEAN, STD))
+    return (pixels_v3hw.float() / 255 - mean) / std
 
 
 @torch.inference_mode()
@@ -58,7 +61,7 @@ def describe(model: Dinov2Model, picture: Picture) -> _Described:
     rows, columns = max(4, round(height * scale)), max(4, round(width * scale))
     size = (columns * PATCH, rows * PATCH)
     image = cv2.resize(picture.image_hwc, size, interpolation=cv2.INTER_AREA)
-    pixels = to_input(torch.from_numpy(np.ascontiguousarray(image))[None].to(model.device))
+    pixels = to_input(torch.from_numpy(image).permute(2, 0, 1)[None].to(model.device))
     tokens = model(pixel_values=pixels).last_hidden_state[0].float()
     tokens_nd = torch.nn.functional.normalize(tokens, dim=-1).cpu().numpy()
     mask = picture.mask_hw.astype(np.float32)
@@ -129,20 +132,39 @@ def _sparse(nearest: NDArray) -> float:
     return float(matched.mean() * (1 - distance[matched].mean())) if matched.any() else 0.0
 
 
-def generated_cases(rng: Rng, assets: Assets, count: int) -> list[tuple[Picture, Picture]]:
+def drawn_cases(bank: Bank, count: int, seed: int) -> list[tuple[Picture, Picture]]:
     """Pictures of one sprite each, among others, the query before another background."""
-    cases = []
+    dice = Dice(torch.Generator(bank.device).manual_seed(seed))
+    cases: list[tuple[Picture, Picture]] = []
     while len(cases) < count:
-        sprite = assets.sprite(rng)
-        pair = tuple(_picture(rng, assets, sprite) for _ in range(2))
-        if all(picture.mask_hw.sum() > 600 for picture in pair):
-            cases.append(pair)
+        scenes = paired_scenes(bank, dice, _GROUP, _GRID_HW)
+        scenes.shown_bl[:, 0] = True
+        size = (_GRID_HW[0] * PATCH, _GRID_HW[1] * PATCH)
+        drawn = scenes.draw(dice.uniform((2 * _GROUP, 1), 0, 8), size)
+        masks = (drawn.layers_bthw[:, 0] == 1).cpu().numpy()
+        images = _numpy(degrade_clips(drawn.images_bt3hw, dice)[:, 0])
+        shown = [Picture(image, mask) for image, mask in zip(images, masks, strict=True)]
+        pairs = zip(shown[:_GROUP], shown[_GROUP:], strict=True)
+        cases += [pair for pair in pairs if all(p.mask_hw.sum() > _SMALLEST_PX for p in pair)]
+    return cases[:count]
+
+
+def followed_cases(bank: Bank, count: int) -> list[tuple[Picture, Picture]]:
+    """The first and the last frame of windows of the bank's clips, and their largest region."""
+    cases: list[tuple[Picture, Picture]] = []
+    windows = bank.windows
+    for number in range(0 if windows is None else min(count, len(windows.clip_w))):
+        frames = bank.clips[int(windows.clip_w[number])][windows.frames_wt[number]]
+        masks = windows.masks_wrthw[number]
+        region = (
+            masks[masks.sum((1, 2, 3)).argmax()].repeat_interleave(2, 1).repeat_interleave(2, 2)
+        )
+        ends = zip(_numpy(frames[[-1, 0]]), region[[-1, 0]].cpu().numpy() > 0, strict=True)
+        last, first = (Picture(image, mask) for image, mask in ends)
+        if min(last.mask_hw.sum(), first.mask_hw.sum()) > _SMALLEST_PX:
+            cases.append((last, first))
     return cases
 
 
-def _picture(rng: Rng, assets: Assets, sprite: NDArray[np.uint8]) -> Picture:
-    others = [Layer(assets.sprite(rng), random_motion(rng)) for _ in range(2)]
-    layers = [*others, Layer(sprite, random_motion(rng), 1)]
-    scene = Scene(assets.background(rng), layers, random_camera(rng), int(rng.integers(2**31)))
-    frame = scene.render(rng.uniform(0, 8), 448, 252)
-    return Picture(frame.image_hwc, frame.ids_hw == 1)
+def _numpy(images_n3hw: torch.Tensor) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(images_n3hw.permute(0, 2, 3, 1).cpu().numpy())

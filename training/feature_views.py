@@ -1,314 +1,229 @@
-"""Pairs of views whose patches are known to show the same place, for the feature model.
+"""Pairs of views whose patches are known to show the same things, drawn for the feature model.
 
-A source is an image whose pixels know which thing they show (the owner) and where on it (the
-surface). Two sources that share an owner make a pair; each is cropped, turned, mirrored and
-recoloured on its own, and the shared surface still says which patches belong together.
+Two scenes of a pair show the same things in other places, sizes and light, half of the time before
+the same still under another camera; what a layer's place on its sprite says is an exact
+correspondence. Other pairs are two frames of a real clip with regions that optical flow has
+carried from one to the other.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
-from training.assets import Assets, random_camera, random_motion, repaint
-from training.flow import flow_places
-from training.scenes import Float, Layer, Scene
-from training.textures import Image, Rng, random_texture
+from training.bank import CLIP_HW, REGIONS, STILL, WINDOW_FRAMES, Bank
+from training.degrading import degrade_clips
+from training.drawing import Drawn, Scenes
+from training.paths import Dice
 
 PATCH = 14
-_FRAME_HW = (256, 304)
-_KEPT = 48  # pairs that wait to be seen again: rendering costs more than taking a view
-# Patches down and across, by progress: small views first, which are cheap, then the real sizes.
-_GRIDS = (
-    (0.30, ((10, 10), (12, 12), (10, 15))),
-    (0.65, ((12, 12), (14, 14), (12, 18))),
-    (1.01, ((14, 14), (16, 16), (12, 20), (16, 22))),
-)
+THINGS = 3  # that both scenes of a pair may show
+SLOTS = THINGS + 5  # the ground, the layers of a scene, a photograph's own object
+_MIXED = 0.5  # a patch shows something when that covers at least this share of it
+_STEP = 12  # frames of a clip from one still to the next
+_FOLLOWED = 0.2  # of the pairs
+_SAME_GROUND = 0.4  # of the drawn pairs
+_SHOWN = 0.8
+_LIGHT = 0.6  # less change than a tracker sees: colour is a part of what an object is
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """An image and what each pixel shows.
+class Views:
+    """V views of N patches; views v and v + V / 2 are a pair.
+
+    Each view shows up to `SLOTS` things, and a thing that both views of a pair show has the same
+    slot in both.
 
     Attributes:
-        image_hwc: RGB uint8.
-        owner_hw: int64; > 0 an object, < 0 surroundings, 0 unknown.
-        surface_hw2: float32, where on the owner (x, y), in the owner's own pixels.
+        pixels_v3hw: RGB uint8.
+        slot_vn: int64, which of the view's things covers a patch; -1 where none covers half of it.
+        surface_vn2: float32, the place on that thing at the patch's centre.
+        owner_vs: int64, which thing is in each slot; two slots of a view may show the same.
+        family_vs: int64, the picture or clip that the thing is part of: what else is there may
+            look the same. Sprites are alone.
+        placed_v: bool, whether `surface_vn2` says anything.
     """
 
-    image_hwc: Image
-    owner_hw: NDArray[np.int64]
-    surface_hw2: Float
+    pixels_v3hw: Tensor
+    slot_vn: Tensor
+    surface_vn2: Tensor
+    owner_vs: Tensor
+    family_vs: Tensor
+    placed_v: Tensor
+
+    def partners(self, tensor_v: Tensor) -> Tensor:
+        """What belongs to the other view of each pair."""
+        return tensor_v.roll(len(tensor_v) // 2, 0)
+
+    @property
+    def shared_vs(self) -> Tensor:
+        """Whether a slot shows the same thing in both views of the pair."""
+        return self.owner_vs == self.partners(self.owner_vs)
 
 
-@dataclass(frozen=True, eq=False)
-class ViewPairs:
-    """A batch: views 2i and 2i + 1 are a pair. V views of N patches.
+class DrawnViews:
+    """An endless stream of views drawn from a bank, on its device.
 
-    Attributes:
-        pixels_vhwc: RGB uint8.
-        owner_vn: int64, as in `Source`, at each patch's centre.
-        surface_vn2: float32.
-        scene_v: int64, the surroundings of each view (equal for two views of one place).
+    Frames of the bank's clips serve as stills, for a place seen twice must hold still.
     """
 
-    pixels_vhwc: torch.Tensor
-    owner_vn: torch.Tensor
-    surface_vn2: torch.Tensor
-    scene_v: torch.Tensor
+    def __init__(self, bank: Bank, seed: int) -> None:
+        self.dice = Dice(torch.Generator(bank.device).manual_seed(seed))
+        self._windows = bank.windows
+        self._numbers = _Numbers(bank)
+        self._lengths = [len(clip) for clip in bank.clips]
+        self._frames = torch.cat(bank.clips) if bank.clips else None
+        self.bank = _with_clips_as_stills(bank)
+
+    @torch.no_grad()
+    def batch(self, pairs: int, grid_hw: tuple[int, int]) -> Views:
+        """Views of so many patches down and across."""
+        followed = 0 if self._windows is None else round(_FOLLOWED * pairs)
+        kinds = [self._drawn(pairs - followed, grid_hw)]
+        if followed:
+            kinds.append(self._followed(followed, grid_hw))
+        fields = zip(*(vars(kind).values() for kind in kinds), strict=True)
+        return Views(*(_pairwise(parts) for parts in fields))
+
+    def _drawn(self, pairs: int, grid_hw: tuple[int, int]) -> Views:
+        scenes = paired_scenes(self.bank, self.dice, pairs, grid_hw)
+        same_ground = round(_SAME_GROUND * pairs)
+        scenes.stills_b[pairs : pairs + same_ground] = scenes.stills_b[:same_ground]
+        times = self.dice.uniform((2 * pairs, 1), 0, 16)
+        drawn = scenes.draw(times, (grid_hw[0] * PATCH, grid_hw[1] * PATCH))
+        owner_vs, family_vs = self._numbers.of_scenes(scenes)
+        return Views(
+            degrade_clips(drawn.images_bt3hw, self.dice, _LIGHT)[:, 0],
+            *_patches(_slots(drawn), drawn.surface_bthw2[:, 0]),
+            owner_vs,
+            family_vs,
+            torch.ones_like(owner_vs[:, 0], dtype=torch.bool),
+        )
+
+    def _followed(self, pairs: int, grid_hw: tuple[int, int]) -> Views:
+        """Two frames of each of some windows, each under a camera of its own."""
+        windows, dice = self._windows, self.dice
+        assert windows is not None and self._frames is not None
+        chosen = dice.pick(len(windows.clip_w), (pairs,)).repeat(2)
+        first, gap = dice.pick(WINDOW_FRAMES, (pairs,)), 2 + dice.pick(WINDOW_FRAMES - 3, (pairs,))
+        step_v = torch.cat([first, (first + gap) % WINDOW_FRAMES])
+        clip_v = windows.clip_w.to(dice.device)[chosen]
+        begins = torch.tensor([0, *self._lengths], device=dice.device).cumsum(0)
+        frame_v = begins[clip_v] + windows.frames_wt[chosen, step_v]
+        grid = _cameras(dice, 2 * pairs, grid_hw)
+        images = F.grid_sample(
+            self._frames[frame_v].float(), grid, "bilinear", "reflection", align_corners=False
+        )
+        masks = windows.masks_wrthw[chosen, :, step_v].float()
+        moved = F.grid_sample(masks, grid, "nearest", "zeros", align_corners=False)
+        slot_vhw = torch.cat([torch.full_like(moved[:, :1], 0.5), moved], 1).argmax(1)
+        owner_vs, family_vs = self._numbers.of_windows(chosen, clip_v)
+        return Views(
+            degrade_clips(images[:, None], dice, _LIGHT)[:, 0],
+            *_patches(slot_vhw, torch.zeros(*slot_vhw.shape, 2, device=dice.device)),
+            owner_vs,
+            family_vs,
+            torch.zeros_like(clip_v, dtype=torch.bool),
+        )
 
 
-class PairMaker:
-    """Draws pairs of sources from assets.
+def paired_scenes(bank: Bank, dice: Dice, pairs: int, grid_hw: tuple[int, int]) -> Scenes:
+    """Scenes b and b + pairs show the same things, before different stills."""
+    scenes, (rows, columns) = Scenes(bank, dice, 2 * pairs, THINGS), grid_hw
+    scenes.aspect_b = columns / rows * torch.exp(dice.normal((2 * pairs,), 0.08))
+    scenes.sprites_bl[pairs:, :THINGS] = scenes.sprites_bl[:pairs, :THINGS]
+    shown = dice.chance((pairs, THINGS), _SHOWN)
+    scenes.shown_bl[:, :THINGS] = shown.repeat(2, 1)
+    return scenes
 
-    Four kinds take turns: one scene at two distant times; the same objects in two scenes with
-    different surroundings; one photograph or clip frame twice; two frames of a real clip, joined by
-    optical flow.
+
+class _Numbers:
+    """Every thing's own number, from 1, and the number of the picture that it is part of.
+
+    In this order: sprites, grounds of stills, their own objects, regions of windows, and what is
+    left of each window.
     """
 
-    def __init__(self, assets: Assets, rng: Rng) -> None:
-        self.assets = assets
-        self.rng = rng
-        self._numbers: dict[Hashable, int] = {}
-        self._textures = self._drawn = 0
-        self._recent: deque[tuple[Source, Source]] = deque(maxlen=_KEPT)
+    def __init__(self, bank: Bank) -> None:
+        self._grounds = len(bank.sprites_n4hw) + 1
+        self._stills = len(bank.stills_m4hw) + sum(len(clip[::_STEP]) for clip in bank.clips)
+        self._regions = self._grounds + 2 * self._stills
+        source = [torch.arange(len(bank.stills_m4hw))]
+        for number, clip in enumerate(bank.clips):
+            source.append(torch.full((len(clip[::_STEP]),), self._stills + number))
+        self._source_m = torch.cat(source).to(bank.device)
 
-    def pairs(self, count: int) -> list[tuple[Source, Source]]:
-        """Half of them new; the others are drawn from the last ones, to be seen in new views."""
-        kinds: tuple[Callable[[], tuple[Source, Source]], ...]
-        if self.assets.photos or self.assets.clips:
-            kinds = (self.same_scene, self.other_scene, self.still_twice, self.flow_pair)
-        else:  # surroundings must not tell which object it is: they nearly always change
-            kinds = (self.other_scene, self.other_scene, self.other_scene, self.same_scene)
-        while len(self._recent) < count:
-            self._recent.append(kinds[len(self._recent) % len(kinds)]())
-        new = []
-        for _ in range((count + 1) // 2):
-            self._drawn += 1
-            new.append(kinds[self._drawn % len(kinds)]())
-        old = self.rng.choice(len(self._recent), count - len(new), replace=False)
-        pairs = new + [self._recent[i] for i in old]
-        self._recent.extend(new)
-        return pairs
+    def of_scenes(self, scenes: Scenes) -> tuple[Tensor, Tensor]:
+        still = scenes.stills_b[:, None]
+        layers, picture = scenes.sprites_bl + 1, self._grounds + self._source_m[still]
+        ground, thing = self._grounds + still, self._grounds + self._stills + still
+        return torch.cat([ground, layers, thing], 1), torch.cat([picture, layers, picture], 1)
 
-    def same_scene(self) -> tuple[Source, Source]:
-        rng = self.rng
-        key, background = self._surroundings()
-        layers = self._layers([self.assets.sprite(rng) for _ in range(int(rng.integers(2, 6)))])
-        scene = Scene([background], layers, random_camera(rng), int(rng.integers(2**31)))
-        first = rng.uniform(0, 8)
-        return self._shot(scene, key, first), self._shot(scene, key, first + rng.uniform(8, 40))
-
-    def other_scene(self) -> tuple[Source, Source]:
-        rng = self.rng
-        shared = [self.assets.sprite(rng) for _ in range(int(rng.integers(1, 4)))]
-        shots: list[Source] = []
-        keys: list[int] = []
-        while len(shots) < 2:
-            key, background = self._surroundings()
-            if key in keys:
-                continue
-            extra = [self.assets.sprite(rng) for _ in range(int(rng.integers(0, 3)))]
-            layers = self._layers(extra) + self._layers(shared)
-            scene = Scene([background], layers, random_camera(rng), int(rng.integers(2**31)))
-            shots.append(self._shot(scene, key, rng.uniform(0, 10)))
-            keys.append(key)
-        return shots[0], shots[1]
-
-    def still_twice(self) -> tuple[Source, Source]:
-        portraits = self.assets.portraits
-        if portraits and self.rng.random() < 0.4:
-            image, mask_hw = portraits[int(self.rng.integers(len(portraits)))]
-            source = _plain_source(image, self._number(("photo", id(image))))
-            source.owner_hw[mask_hw > 0] = -self._number(("person", id(image)))
-        else:
-            key, image = self._surroundings(textures=not (self.assets.photos or self.assets.clips))
-            source = _plain_source(image, key)
-        return source, source
-
-    def flow_pair(self) -> tuple[Source, Source]:
-        """Two frames of a clip; pixels without a consistent flow belong to nobody."""
-        if not self.assets.clips:
-            return self.still_twice()
-        index = int(self.rng.integers(len(self.assets.clips)))
-        clip = self.assets.clips[index]
-        gap = min(int(self.rng.integers(2, 13)), len(clip) - 1)
-        start = int(self.rng.integers(len(clip) - gap))
-        first, second = clip[start], clip[start + gap]
-        if self.rng.random() < 0.5:
-            first, second = second, first
-        key = self._number(("clip", index))
-        surface, known = flow_places(first, second)
-        if known.mean() < 0.3:
-            return self.still_twice()
-        owner = np.where(known, key, 0)
-        return _plain_source(first, key), Source(second, owner, surface)
-
-    def _surroundings(self, textures: bool = True) -> tuple[int, Image]:
-        """A still background and its (negative) number."""
-        rng, draw = self.rng, self.rng.random()
-        if self.assets.clips and draw < 0.45:
-            index = int(rng.integers(len(self.assets.clips)))
-            clip = self.assets.clips[index]
-            return self._number(("clip", index)), clip[int(rng.integers(len(clip)))]
-        if self.assets.photos and (draw < 0.8 or not textures):
-            image = self.assets.photos[int(rng.integers(len(self.assets.photos)))]
-            return self._number(("photo", id(image))), image
-        self._textures += 1
-        return self._number(("texture", self._textures)), random_texture(rng, 288)
-
-    def _layers(self, sprites: Sequence[NDArray[np.uint8]]) -> list[Layer]:
-        return [Layer(sprite, random_motion(self.rng)) for sprite in sprites]
-
-    def _shot(self, scene: Scene, key: int, t: float) -> Source:
-        height, width = _FRAME_HW
-        frame = scene.render(t, width, height)
-        owners = [key] + [-self._number(("sprite", id(layer.sprite))) for layer in scene.layers]
-        return Source(frame.image_hwc, np.array(owners)[frame.layer_hw], frame.surface_hw2)
-
-    def _number(self, key: Hashable) -> int:
-        return -self._numbers.setdefault(key, len(self._numbers) + 1)
+    def of_windows(self, window_v: Tensor, clip_v: Tensor) -> tuple[Tensor, Tensor]:
+        """The ground comes first; the last slots are empty."""
+        parts = torch.arange(SLOTS, device=window_v.device)
+        owner = self._regions + window_v[:, None] * SLOTS + parts
+        picture = self._grounds + self._stills + clip_v[:, None]
+        return owner, picture.expand_as(owner)
 
 
-def _plain_source(image: Image, key: int) -> Source:
-    height, width = image.shape[:2]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    return Source(image, np.full((height, width), key), np.dstack([x, y]))
-
-
-def shared_place(rng: Rng, a: Source, b: Source) -> tuple[NDArray, NDArray] | None:
-    """A pixel (x, y) of each source that shows the same place, on an object if there is one."""
-    step = 6
-    owners_a, owners_b = (s.owner_hw[step // 2 :: step, step // 2 :: step] for s in (a, b))
-    common = np.intersect1d(owners_a, owners_b)
-    objects, rest = common[common > 0], common[common < 0]
-    pick = objects if len(objects) and (not len(rest) or rng.random() < 0.7) else rest
-    if not len(pick):
-        return None
-    owner = int(rng.choice(pick))
-    yx_a, yx_b = (
-        np.argwhere(owners == owner) * step + step // 2 for owners in (owners_a, owners_b)
-    )
-    chosen = yx_a[int(rng.integers(len(yx_a)))]
-    surface = b.surface_hw2[yx_b[:, 0], yx_b[:, 1]] - a.surface_hw2[chosen[0], chosen[1]]
-    nearest = yx_b[int(np.square(surface).sum(-1).argmin())]
-    return chosen[::-1].astype(np.float64), nearest[::-1].astype(np.float64)
-
-
-def _placement(rng: Rng, image_hw: Sequence[int], size_hw: Sequence[int], anchor: NDArray) -> Float:
-    """The 2 x 3 map from pixels of a random view to pixels of the image; it shows `anchor`."""
-    image_wh, size_wh = np.array(image_hw[::-1]), np.array(size_hw[::-1])
-    reach = np.exp(rng.uniform(np.log(0.4), np.log(1.0))) * min(image_wh / size_wh)
-    stretch = np.exp(rng.normal(0, 0.1))
-    angle = rng.uniform(-np.pi, np.pi) if rng.random() < 0.08 else rng.normal(0, 0.15)
-    cos, sin = np.cos(angle), np.sin(angle)
-    mirror = -1.0 if rng.random() < 0.3 else 1.0
-    turn = np.array([[cos, -sin], [sin, cos]]) @ np.diag([mirror, 1.0])
-    linear = turn @ np.diag([reach * stretch, reach / stretch])
-    centre = anchor - linear @ (rng.uniform(-0.35, 0.35, 2) * size_wh)
-    half = np.minimum(reach * size_wh / 2, image_wh / 2)
-    centre = np.clip(centre, half, image_wh - half)
-    offset = centre - linear @ (size_wh / 2)
-    return np.column_stack([linear, offset]).astype(np.float32)
-
-
-def _recolour(rng: Rng, image: Image) -> Image:
-    """Another light and another camera: saturation, hue, gains, contrast, blur, noise, coding.
-
-    Mild: colour is the first thing that tells a small model's objects apart.
-    """
-    grey = np.full((3, 3), 1 / 3)
-    saturation = 0.0 if rng.random() < 0.02 else rng.uniform(0.85, 1.15)
-    axis = np.cross(np.eye(3), np.full(3, 1 / np.sqrt(3)))
-    angle = rng.normal(0, 0.03)
-    hue = grey + np.cos(angle) * (np.eye(3) - grey) + np.sin(angle) * axis
-    colour = grey + saturation * (hue - grey)
-    contrast = rng.uniform(0.88, 1.12)
-    gains = contrast * rng.normal(1, 0.02, 3)
-    lift = image.mean() * (rng.uniform(0.92, 1.08) - contrast)
-    matrix = np.column_stack([gains[:, None] * colour, np.full(3, lift)])
-    out = cv2.transform(image, matrix)
-    if rng.random() < 0.25:
-        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.5))
-    if rng.random() < 0.25:
-        noise = rng.normal(0, rng.uniform(2, 10), out.shape[:2])
-        out = np.clip(out + noise[..., None], 0, 255).astype(np.uint8)
-    if rng.random() < 0.15:
-        quality = int(rng.integers(25, 85))
-        _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        out = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-    return np.asarray(out, np.uint8)
-
-
-def take_view(
-    rng: Rng, source: Source, grid_hw: tuple[int, int], anchor: NDArray
-) -> tuple[Image, NDArray[np.int64], Float]:
-    """Pixels, and owner and surface at the patch centres, of a random view that shows `anchor`."""
-    rows, columns = grid_hw
-    size_hw = (rows * PATCH, columns * PATCH)
-    to_image = _placement(rng, source.image_hwc.shape[:2], size_hw, anchor)
-    y, x = np.mgrid[0:rows, 0:columns].reshape(2, -1) * PATCH + (PATCH - 1) / 2
-    places = np.rint(to_image[:, :2] @ np.stack([x, y]) + to_image[:, 2:]).astype(np.int64)
-    height, width = source.image_hwc.shape[:2]
-    inside = (places >= 0).all(0) & (places[0] < width) & (places[1] < height)
-    px, py = np.where(inside, places, 0)
-    owner = np.where(inside, source.owner_hw[py, px], 0)
-    image = source.image_hwc
-    if np.linalg.norm(to_image[:, 0]) > 1.6:  # shrink first: bilinear sampling would alias
-        image = cv2.pyrDown(image)
-        to_image = to_image / 2
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    pixels = cv2.warpAffine(
-        image, to_image, size_hw[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT
-    )
-    return _recolour(rng, np.asarray(pixels, np.uint8)), owner, source.surface_hw2[py, px]
-
-
-def make_batch(maker: PairMaker, count: int, grid_hw: tuple[int, int]) -> ViewPairs:
-    """`count` pairs of views, all of `grid_hw` patches."""
-    rng, views, scenes = maker.rng, [], []
-    for pair in maker.pairs(count):
-        while (places := shared_place(rng, *pair)) is None:
-            pair = maker.still_twice()  # the common object ended up hidden or out of view
-        for source, place in zip(pair, places, strict=True):
-            views.append(take_view(rng, source, grid_hw, place))
-            scenes.append(int(source.owner_hw[source.owner_hw < 0].max(initial=-(2**31))))
-    pixels, owners, surfaces = zip(*views, strict=True)
-    return ViewPairs(
-        torch.from_numpy(np.stack(pixels)),
-        torch.from_numpy(np.stack(owners)),
-        torch.from_numpy(np.stack(surfaces)),
-        torch.tensor(scenes),
+def _with_clips_as_stills(bank: Bank) -> Bank:
+    if not bank.clips:
+        return bank
+    side = (STILL, STILL)
+    frames = [
+        F.interpolate(clip[::_STEP].float(), side, mode="bilinear", antialias=True)
+        for clip in bank.clips
+    ]
+    rgb = torch.cat(frames).clamp(0, 255).to(torch.uint8)
+    stills = torch.cat([rgb, torch.zeros_like(rgb[:, :1])], 1)
+    aspect = torch.full((len(rgb),), CLIP_HW[0] / CLIP_HW[1], device=bank.device)
+    return replace(
+        bank,
+        stills_m4hw=torch.cat([bank.stills_m4hw, stills]),
+        still_aspect_m=torch.cat([bank.still_aspect_m, aspect]),
+        clips=[],
     )
 
 
-def random_patches(assets: Assets, rng: Rng, views: int = 200) -> NDArray[np.uint8]:
-    """Patches of random views, (n, PATCH, PATCH, 3): what the model will have to describe."""
-    maker, rows, columns = PairMaker(assets, rng), 10, 12
-    pixels = [make_batch(maker, 4, (rows, columns)).pixels_vhwc.numpy() for _ in range(views // 8)]
-    grid = np.concatenate(pixels).reshape(-1, rows, PATCH, columns, PATCH, 3)
-    return grid.swapaxes(2, 3).reshape(-1, PATCH, PATCH, 3)[::3]
+def _pairwise(parts: tuple[Tensor, ...]) -> Tensor:
+    """First views of all kinds, then the second ones."""
+    halves = [part.chunk(2) for part in parts]
+    return torch.cat([first for first, _ in halves] + [second for _, second in halves])
 
 
-class Batches(torch.utils.data.IterableDataset):
-    """Endless batches; `progress` (a shared tensor, 0 to 1) sets the size of the views."""
+def _slots(drawn: Drawn) -> Tensor:
+    """(v, h, w): the ground, the layers, and last the photograph's own object."""
+    layers = drawn.layers_bthw[:, 0].long()
+    return torch.where(drawn.portrait_bthw[:, 0], SLOTS - 1, layers)
 
-    def __init__(self, assets: Assets, pairs: int, seed: int, progress: torch.Tensor) -> None:
-        self.assets, self.pairs, self.seed, self.progress = assets, pairs, seed, progress
 
-    def __iter__(self) -> Iterator[ViewPairs]:
-        cv2.setNumThreads(1)
-        worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
-        maker = PairMaker(self.assets, rng)
-        while True:
-            progress = float(self.progress)
-            grids = next(sizes for until, sizes in _GRIDS if progress < until)
-            yield make_batch(maker, self.pairs, grids[int(rng.integers(len(grids)))])
-            repaint(rng, self.assets, 1)
+def _patches(slot_vhw: Tensor, surface_vhw2: Tensor) -> tuple[Tensor, Tensor]:
+    """Slot (v, n) and surface (v, n, 2) of the patches."""
+    centre = slice(PATCH // 2, None, PATCH)
+    tiles = slot_vhw.unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH))
+    middle = slot_vhw[:, centre, centre]
+    covered = (tiles == middle[:, :, None, :, None]).float().mean((2, 4))
+    slot = torch.where(covered >= _MIXED, middle, -1)
+    return slot.flatten(1), surface_vhw2[:, centre, centre].flatten(1, 2)
+
+
+def _cameras(dice: Dice, count: int, grid_hw: tuple[int, int]) -> Tensor:
+    """Sampling grids of upright or mirrored parts of a clip's frame."""
+    one, wide = (count,), CLIP_HW[1] / CLIP_HW[0]
+    aspect = grid_hw[1] / grid_hw[0] * torch.exp(dice.normal(one, 0.08))
+    high = dice.uniform(one, 0.5, 1.0) * (wide / aspect).clamp(max=1)
+    across = high * aspect
+    angle, mirror = dice.normal(one, 0.12), dice.sign(one)
+    x = dice.uniform(one, -1, 1) * (wide - across).clamp(min=0)
+    y = dice.uniform(one, -1, 1) * (1 - high).clamp(min=0)
+    to_x = torch.stack([across * angle.cos() * mirror, -high * angle.sin(), x], -1) / wide
+    to_y = torch.stack([across * angle.sin() * mirror, high * angle.cos(), y], -1)
+    size = [count, 1, grid_hw[0] * PATCH, grid_hw[1] * PATCH]
+    return F.affine_grid(torch.stack([to_x, to_y], 1), size, align_corners=False)
+
+
+assert SLOTS > REGIONS

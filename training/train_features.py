@@ -1,56 +1,63 @@
 """Trains the demo feature model: a small DINOv2 that knows one object's patches from another's.
 
-    python -m training.train_features --minutes 70 --clips CLIPS --cutouts PEOPLE --output FOLDER
+    python -m training.train_features --bank bank.npz --minutes 5 --device cuda --output FOLDER
 
-Run it again to go on from the last checkpoint in FOLDER. Without folders of images everything is
-painted. The model comes out in transformers' own format, weights averaged and in float16.
+Run it again to go on from the last checkpoint in FOLDER. Without a bank everything is painted. The
+model comes out in transformers' own format, weights averaged and in float16.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import math
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 from transformers import Dinov2Config, Dinov2Model
 
-from training.assets import Assets, Folders, load_assets
+from training.bank import Bank, load_bank
 from training.feature_losses import (
-    ImageContrast,
-    find_matches,
+    draw_rivals,
+    gather_tokens,
+    image_loss,
     object_loss,
     patch_loss,
     region_loss,
 )
-from training.feature_scores import generated_cases, score, to_input
-from training.feature_start import free_parameters, start_from_colours
-from training.feature_views import Batches, ViewPairs, random_patches
+from training.feature_scores import drawn_cases, followed_cases, score, to_input
+from training.feature_start import start_from_components
+from training.feature_views import PATCH, DrawnViews, Views
 
 DEMO = Dinov2Config(
     hidden_size=192,
-    num_hidden_layers=6,
+    num_hidden_layers=8,
     num_attention_heads=3,
-    patch_size=14,
+    patch_size=PATCH,
     image_size=224,
     mlp_ratio=4,
-    attn_implementation="eager",  # on a CPU faster to train than the fused one, at these sizes
+    attn_implementation="sdpa",
 )
 # To tell objects apart matters more here than to tell the places on one object apart.
-_PATCH_WEIGHT = 0.1
+_PATCH_WEIGHT = 0.5
 _REGION_WEIGHT = 0.7
 _OBJECT_WEIGHT = 1.0
 _IMAGE_WEIGHT = 0.3
-_ANCHORS = 48  # per view
+_ANCHORS = 24  # per view
+_RIVALS = 8192
 _EMA = 0.995
+# Patches down and across, by progress: small views first, which are cheap, then those of a video.
+_GRIDS = (
+    (0.35, ((10, 10), (12, 12), (10, 14))),
+    (0.75, ((12, 12), (14, 14), (12, 18))),
+    (1.01, ((14, 14), (16, 16), (14, 24), (18, 32))),
+)
 
 
 @dataclass(frozen=True)
@@ -60,25 +67,25 @@ class Plan:
     Attributes:
         minutes, steps: the length; `steps` wins when both are given. The cosine schedule and the
             size of the views follow the share that is done.
-        pairs: of views per step.
+        patches: of all views of a step.
         save_minutes: between checkpoints, exports and scores.
         log_steps: between lines of `output/log.jsonl`; each holds the mean since the last.
         export: a second folder that gets every export (the first is `output/export`).
-        workers: processes that make batches; 0 makes them in this one.
     """
 
     output: Path
-    minutes: float = 70.0
+    bank: Path | None = None
+    minutes: float = 30.0
     steps: int | None = None
-    pairs: int = 8
-    learning_rate: float = 3e-4
+    patches: int = 32768
+    learning_rate: float = 1e-3
     weight_decay: float = 0.05
-    save_minutes: float = 10.0
-    log_steps: int = 25
+    save_minutes: float = 1.0
+    log_steps: int = 50
     export: Path | None = None
     device: str = "cpu"
-    workers: int = 0
-    sprites: int = 300
+    sprites: int = 400
+    textures: int = 120
     cases: int = 30
     seed: int = 0
 
@@ -86,35 +93,29 @@ class Plan:
 class Trainer:
     """The model, its average, and everything needed to stop and go on."""
 
-    def __init__(self, plan: Plan, config: Dinov2Config, folders: Folders) -> None:
+    def __init__(self, plan: Plan, config: Dinov2Config) -> None:
         torch.manual_seed(plan.seed)
+        torch.set_float32_matmul_precision("high")
         self.plan, self.device = plan, torch.device(plan.device)
-        self.model = Dinov2Model(config).to(self.device)
+        self.model = Dinov2Model(config).to(self.device).train()
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.optimizer = _optimizer(free_parameters(self.model), plan)
-        self.step, self.elapsed_s = 0, 0.0
+        self.optimizer = _optimizer(self.model, plan)
+        self.step, self.skipped, self.elapsed_s = 0, 0, 0.0
         self._checkpoint = plan.output / "checkpoint.pt"
-        self._progress = torch.zeros(()).share_memory_()
         plan.output.mkdir(parents=True, exist_ok=True)
-        assets = _assets(folders, plan, "train")
+        held_back = _bank(plan, "val")
+        self._cases = {
+            "val": drawn_cases(held_back, plan.cases, plan.seed),
+            "real": followed_cases(held_back, plan.cases),
+        }
         if self._checkpoint.exists():
             self._restore()
-        else:
-            rng = np.random.default_rng(plan.seed)
-            start_from_colours(self.model, random_patches(assets, rng), rng)
+        # A training that goes on sees other views than it has seen.
+        self._views = DrawnViews(_bank(plan, "train"), plan.seed + self.step)
+        self._rng = np.random.default_rng((plan.seed, self.step))
+        if not self.step:
+            start_from_components(self.model, to_input(self.draw().pixels_v3hw))
             self.average.load_state_dict(self.model.state_dict())
-        self.generator = torch.Generator().manual_seed(plan.seed + self.step)
-        self._images = ImageContrast(config.hidden_size, self.device)
-        batches = Batches(assets, plan.pairs, plan.seed + self.step, self._progress)
-        self._batches = torch.utils.data.DataLoader(
-            batches,
-            batch_size=None,
-            num_workers=plan.workers,
-            # Spawned: OpenCV's threads do not survive a fork.
-            multiprocessing_context="spawn" if plan.workers else None,
-        )
-        held_back = _assets(folders, plan, "val")
-        self._cases = generated_cases(np.random.default_rng(1), held_back, plan.cases)
 
     @property
     def progress(self) -> float:
@@ -127,21 +128,25 @@ class Trainer:
         """Train to the end of the plan; log, save, export and score on the way."""
         started = time.monotonic() - self.elapsed_s
         saved = self.elapsed_s
-        since: list[dict[str, float]] = []
-        for views in self._batches:
-            if self.progress >= 1:
-                break
-            since.append(self._learn(views))
+        since: list[dict[str, torch.Tensor]] = []
+        while self.progress < 1:
+            since.append(self._learn(self.draw()))
             self.step += 1
             self.elapsed_s = time.monotonic() - started
-            self._progress.fill_(self.progress)
             if len(since) == self.plan.log_steps:
-                self._log({k: float(np.mean([f[k] for f in since])) for k in since[0]})
+                means = {k: float(torch.stack([f[k] for f in since]).mean()) for k in since[0]}
+                self._log({**means, "skipped": self.skipped})
                 since.clear()
             if self.elapsed_s - saved > 60 * self.plan.save_minutes:
                 saved = self.elapsed_s
                 self.save()
         self.save()
+
+    def draw(self) -> Views:
+        """The views of one step, of a size that fits the progress."""
+        grids = next(sizes for until, sizes in _GRIDS if self.progress < until)
+        rows, columns = grids[int(self._rng.integers(len(grids)))]
+        return self._views.batch(max(self.plan.patches // (2 * rows * columns), 2), (rows, columns))
 
     def save(self) -> None:
         """Write the checkpoint and the exported model, then score the averaged weights."""
@@ -158,8 +163,9 @@ class Trainer:
         for folder in (self.plan.output / "export", self.plan.export):
             if folder is not None:
                 export(self.average, folder)
-        if self._cases:
-            self._log({f"val_{k}": v for k, v in score(self.average, self._cases).items()})
+        for name, cases in self._cases.items():
+            if cases:
+                self._log({f"{name}_{k}": v for k, v in score(self.average, cases).items()})
 
     def _restore(self) -> None:
         state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
@@ -167,54 +173,51 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self._progress.fill_(self.progress)
 
-    def _learn(self, views: ViewPairs) -> dict[str, float]:
-        self.model.train()
-        views = ViewPairs(*(t.to(self.device) for t in vars(views).values()))
-        matches = find_matches(views, _ANCHORS, self.generator)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            tokens = self.model(pixel_values=to_input(views.pixels_vhwc)).last_hidden_state
-        tokens = normalize(tokens.float(), dim=-1)
-        patches = tokens[:, 1:].flatten(0, 1)
-        by_patch, cosines = patch_loss(patches, matches)
-        by_region = region_loss(patches, views, matches)
-        by_object = object_loss(patches, views)
-        by_image = self._images(tokens[:, 0], views.scene_v)
+    def _learn(self, views: Views) -> dict[str, torch.Tensor]:
+        rate = self.plan.learning_rate * schedule(self.progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss, figures = self._losses(views)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if norm.isfinite():  # one broken batch must not end the training
+            self.optimizer.step()
+            self._follow()
+        else:
+            self.skipped += 1
+        figures |= {"norm": norm, "rate": torch.tensor(rate)}
+        return {name: figure.detach() for name, figure in figures.items()}
+
+    def _losses(self, views: Views) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The weighted sum, and its parts."""
+        dice = self._views.dice
+        # Half precision is slower than single on most CPUs.
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            hidden = self.model(pixel_values=to_input(views.pixels_v3hw)).last_hidden_state
+        tokens = gather_tokens(hidden, views)
+        rivals = draw_rivals(tokens, views, _RIVALS, dice)
+        by_patch, patch_figures = patch_loss(tokens, views, rivals, _ANCHORS, dice)
+        by_region, region_figures = region_loss(tokens, views, _ANCHORS, dice)
+        by_object = object_loss(tokens, views, rivals)
+        by_image = image_loss(tokens, views)
         loss = (
             _PATCH_WEIGHT * by_patch
             + _REGION_WEIGHT * by_region
             + _OBJECT_WEIGHT * by_object
             + _IMAGE_WEIGHT * by_image
         )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        rate = self.plan.learning_rate * schedule(self.progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self._follow()
-        positive = cosines[torch.arange(len(cosines)), matches.positive_k]
-        found = (cosines + matches.bias_km).argmax(1) == matches.positive_k
-        return {
-            "loss": loss.item(),
-            "patch": by_patch.item(),
-            "region": by_region.item(),
-            "object": by_object.item(),
-            "image": by_image.item(),
-            "found": found.float().mean().item(),
-            "positive_cosine": positive.mean().item(),
-            "negative_cosine": cosines[matches.bias_km > -9].mean().item(),
-            "rate": rate,
-        }
+        parts = {"patch": by_patch, "region": by_region, "object": by_object, "image": by_image}
+        return loss, {"loss": loss, **parts, **patch_figures, **region_figures}
 
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the averaged weights; slowly only once there is something to average."""
         keep = min(_EMA, (1 + self.step) / (10 + self.step))
-        for mean, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(new, 1 - keep)
+        torch._foreach_lerp_(
+            list(self.average.parameters()), list(self.model.parameters()), 1 - keep
+        )
 
     def _log(self, figures: dict[str, float]) -> None:
         line = {"step": self.step, "minutes": self.elapsed_s / 60, **figures}
@@ -242,40 +245,46 @@ def export(model: Dinov2Model, folder: Path) -> None:
     partial.rmdir()
 
 
-def _optimizer(parameters: list[torch.nn.Parameter], plan: Plan) -> torch.optim.AdamW:
+def _optimizer(model: Dinov2Model, plan: Plan) -> torch.optim.AdamW:
     """AdamW that decays matrices only."""
+    parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98))
+    fused = plan.device.startswith("cuda")
+    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=fused)
 
 
-def _assets(folders: Folders, plan: Plan, split: str) -> Assets:
+def _bank(plan: Plan, split: str) -> Bank:
     """Material of one split."""
-    sprites = plan.sprites if split == "train" else max(plan.sprites // 4, 10)
-    return load_assets(folders, sprites=sprites, seed=plan.seed, split=split)
+    share = 1 if split == "train" else 4
+    return load_bank(
+        plan.bank,
+        sprites=plan.sprites // share,
+        textures=plan.textures // share,
+        seed=plan.seed,
+        split=split,
+        device=plan.device,
+    )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, action="append", default=[])
-    parser.add_argument("--clips", type=Path, action="append", default=[])
-    parser.add_argument("--cutouts", type=Path, action="append", default=[])
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--export", type=Path)
-    parser.add_argument("--minutes", type=float, default=Plan.minutes)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--pairs", type=int, default=Plan.pairs)
-    parser.add_argument("--save-minutes", type=float, default=Plan.save_minutes)
-    parser.add_argument("--device", default=Plan.device)
-    parser.add_argument("--workers", type=int, default=Plan.workers)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=Plan.seed)
-    options = vars(parser.parse_args(arguments))
-    torch.set_num_threads(options.pop("threads"))
-    folders = Folders(*(tuple(options.pop(kind)) for kind in ("images", "clips", "cutouts")))
-    Trainer(Plan(**options), DEMO, folders).run()
+@click.command()
+@click.option("--bank", type=click.Path(exists=True, path_type=Path), help="Packed material.")
+@click.option("--output", type=click.Path(path_type=Path), required=True)
+@click.option("--export", type=click.Path(path_type=Path), help="Gets every export, too.")
+@click.option("--minutes", default=Plan.minutes, show_default=True)
+@click.option("--steps", type=int, help="Instead of minutes: a run that can be repeated.")
+@click.option("--patches", default=Plan.patches, show_default=True, help="In the views of a step.")
+@click.option("--learning-rate", default=Plan.learning_rate, show_default=True)
+@click.option("--save-minutes", default=Plan.save_minutes, show_default=True)
+@click.option("--device", default=Plan.device, show_default=True)
+@click.option("--threads", default=1, show_default=True)
+@click.option("--seed", default=Plan.seed, show_default=True)
+def main(threads: int, **options: Any) -> None:
+    """Train the demo feature model."""
+    torch.set_num_threads(threads)
+    Trainer(Plan(**options), DEMO).run()
 
 
 if __name__ == "__main__":

@@ -3,205 +3,241 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
-from itertools import repeat
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import normalize
 from transformers import Dinov2Config, Dinov2Model
 
-from training.assets import Assets, Folders, load_assets
+from tracker.models.dinov2 import FeatureExtractor
+from training.bank import CLIP_HW, REGIONS, WINDOW_FRAMES, WINDOW_HW, Bank, Windows, load_bank
 from training.feature_losses import (
-    ImageContrast,
+    Rivals,
+    draw_rivals,
     find_matches,
+    gather_tokens,
+    image_loss,
     object_loss,
     patch_loss,
     region_loss,
 )
-from training.feature_scores import generated_cases, score, to_input
-from training.feature_start import start_from_colours
-from training.feature_views import (
-    PATCH,
-    Batches,
-    PairMaker,
-    Source,
-    ViewPairs,
-    make_batch,
-    random_patches,
-    take_view,
-)
-from training.textures import smooth_noise
+from training.feature_scores import drawn_cases, followed_cases, score, to_input
+from training.feature_start import start_from_components
+from training.feature_views import PATCH, SLOTS, DrawnViews, Views
+from training.paths import Dice
+from training.textures import random_texture
 from training.train_features import DEMO, Plan, Trainer, schedule
 
 TINY = Dinov2Config(
-    hidden_size=96,
+    hidden_size=48,
     num_hidden_layers=2,
     num_attention_heads=2,
     patch_size=PATCH,
     image_size=224,
     mlp_ratio=2,
-    attn_implementation="eager",
 )
 
 
 @pytest.fixture(scope="module")
-def assets() -> Assets:
-    return load_assets(Folders(), sprites=12, seed=3, split="train")
+def painted() -> Bank:
+    return load_bank(None, sprites=12, textures=6, seed=3, split="train", device="cpu")
 
 
-@pytest.fixture
-def maker(assets: Assets) -> PairMaker:
-    return PairMaker(assets, np.random.default_rng(5))
+@pytest.fixture(scope="module")
+def bank(painted: Bank) -> Bank:
+    """With a clip that moves to the right by 4 pixels a frame, and a region that moves with it."""
+    large = random_texture(np.random.default_rng(0), 640)
+    height, width = CLIP_HW
+    frames = [large[100 : 100 + height, 60 - 4 * t : 60 - 4 * t + width] for t in range(15)]
+    clip = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+    masks = torch.zeros(1, REGIONS, WINDOW_FRAMES, *WINDOW_HW, dtype=torch.uint8)
+    for t in range(WINDOW_FRAMES):
+        masks[0, 0, t, 40:110, 80 + 2 * t : 160 + 2 * t] = 1
+    windows = Windows(torch.zeros(1, dtype=torch.int64), torch.arange(WINDOW_FRAMES)[None], masks)
+    return replace(painted, clips=[clip], windows=windows)
+
+
+def _dice(seed: int = 0) -> Dice:
+    return Dice(torch.Generator().manual_seed(seed))
 
 
 def _plan(folder: Path, **changes: object) -> Plan:
-    plan = Plan(folder, steps=24, pairs=3, learning_rate=3e-3, log_steps=8, sprites=12, cases=2)
+    plan = Plan(
+        folder,
+        steps=24,
+        patches=600,
+        learning_rate=3e-3,
+        log_steps=8,
+        sprites=12,
+        textures=4,
+        cases=2,
+    )
     return replace(plan, **changes)
 
 
-def _views(owner_vn: list[list[int]], x_vn: list[list[float]]) -> ViewPairs:
-    """Views of a row of patches; only owner and surface matter."""
-    x = torch.tensor(x_vn, dtype=torch.float32)
-    surface = torch.stack([x, torch.zeros_like(x)], -1)
-    count = len(owner_vn)
-    pixels = torch.zeros(count, PATCH, PATCH, 3, dtype=torch.uint8)
-    return ViewPairs(pixels, torch.tensor(owner_vn), surface, -torch.arange(1, count + 1))
+def _row(slot_vn: list[list[int]], x_vn: list[list[float]], owner_vs: list[list[int]]) -> Views:
+    """Views of a row of patches."""
+    x, owner = (
+        torch.tensor(x_vn),
+        torch.tensor([row + [0] * (SLOTS - len(row)) for row in owner_vs]),
+    )
+    return Views(
+        torch.zeros(len(x), 3, PATCH, PATCH * x.shape[1], dtype=torch.uint8),
+        torch.tensor(slot_vn),
+        torch.stack([x, torch.zeros_like(x)], -1),
+        owner,
+        owner,
+        torch.ones(len(x), dtype=torch.bool),
+    )
 
 
-def test_a_view_shows_at_each_patch_what_its_surface_says():
-    y, x = np.mgrid[0:200, 0:260]
-    ramp = np.dstack([x * 0.9, y * 1.2, np.full_like(x, 60)]).astype(np.uint8)
-    surface = np.dstack([x, y]).astype(np.float32)
-    source = Source(ramp, np.full((200, 260), -1), surface)
-    for seed in range(6):
-        view = take_view(np.random.default_rng(seed), source, (10, 12), np.array([130.0, 90.0]))
-        pixels, owner, place = view
-        assert (pixels.shape, owner.shape, place.shape) == ((140, 168, 3), (120,), (120, 2))
-        seen = cv2.resize(pixels, (12, 10), interpolation=cv2.INTER_AREA).reshape(-1, 3)[owner < 0]
-        # Recolouring mixes the channels linearly, so the place is a linear function of the colour.
-        colour = np.column_stack([seen, np.ones(len(seen))]).astype(np.float64)
-        kept = (seen > 5).all(1) & (seen < 250).all(1)
-        fit, *_ = np.linalg.lstsq(colour[kept], place[owner < 0][kept], rcond=None)
-        error = np.abs(colour[kept] @ fit - place[owner < 0][kept])
-        assert np.median(error) < 8, seed  # pixels; a patch is 14 and more
+def test_two_views_of_a_pair_share_things_and_places(bank: Bank):
+    views = DrawnViews(bank, 1).batch(10, (10, 12))
+    assert views.pixels_v3hw.shape == (20, 3, 140, 168)
+    assert views.slot_vn.shape == (20, 120)
+    assert torch.equal(views.shared_vs[:10], views.shared_vs[10:])
+    assert views.shared_vs[:, 1:4].all()  # the things of a scene, or the regions of a window
+    matches = find_matches(views, 20, _dice())
+    assert matches.known_vk.float().mean() > 0.3
+    surface = views.surface_vn2.gather(1, matches.anchor_vk[..., None].expand(-1, -1, 2))
+    other = views.partners(views.surface_vn2)
+    other = other.gather(1, matches.positive_vk[..., None].expand(-1, -1, 2))
+    gap = (surface - other).norm(dim=-1)[matches.known_vk]
+    assert gap.median() < 0.1
+    anchor_slot = views.slot_vn.gather(1, matches.anchor_vk)
+    positive_slot = views.partners(views.slot_vn).gather(1, matches.positive_vk)
+    assert torch.equal(anchor_slot[matches.known_vk], positive_slot[matches.known_vk])
 
 
-def test_anchors_and_positives_show_the_same_place(maker: PairMaker):
-    views = make_batch(maker, 6, (10, 10))
-    matches = find_matches(views, 30, torch.Generator().manual_seed(0))
-    owner, surface = views.owner_vn.flatten(), views.surface_vn2.flatten(0, 1)
-    assert len(matches.anchor_k) > 50
-    assert torch.equal(owner[matches.anchor_k], owner[matches.positive_k])
-    assert torch.equal(matches.anchor_k // 100 ^ 1, matches.positive_k // 100)
-    step = (surface[1:] - surface[:-1]).norm(dim=-1).median()
-    distance = (surface[matches.anchor_k] - surface[matches.positive_k]).norm(dim=-1)
-    assert distance.median() < step
+def test_every_thing_has_a_number_of_its_own(bank: Bank):
+    drawn = DrawnViews(bank, 1)
+    views = drawn.batch(20, (10, 10))
+    scenes, windows = views.placed_v, ~views.placed_v
+    assert windows.sum() == 8
+    assert not set(views.owner_vs[scenes].unique().tolist()) & set(
+        views.owner_vs[windows].unique().tolist()
+    )
+    ground, layers = views.owner_vs[scenes][:, 0], views.owner_vs[scenes][:, 1:-1]
+    assert layers.max() < ground.min()
+    assert (views.family_vs[scenes][:, 1:-1] == layers).all()
+    # A frame of the clip that serves as a still may show what a window of that clip shows.
+    of_clip = ground >= 1 + len(bank.sprites_n4hw) + len(bank.stills_m4hw)
+    assert of_clip.any()
+    assert set(views.family_vs[scenes][of_clip].flatten().tolist()) >= set(
+        views.family_vs[windows].unique().tolist()
+    )
+
+
+def test_a_followed_region_keeps_its_slot_and_colours(bank: Bank):
+    views = DrawnViews(bank, 2).batch(10, (12, 20))
+    windows = (~views.placed_v).nonzero()[:, 0]
+    assert len(windows) == 4
+    assert all((views.slot_vn[v] == 1).any() for v in windows)
+    assert {int(s) for v in windows for s in views.slot_vn[v].unique()} <= {-1, 0, 1}
 
 
 def test_what_may_look_the_same_is_no_negative():
-    #        a pair: object 7 on ground -1       another pair: the same object, unknown, ground -2
-    views = _views(
-        [[7, 7, -1, -1], [7, 7, -1, -1], [7, 0, -2, -2], [7, 7, -2, -2]],
-        [[0.0, 9.0, 0.0, 9.0], [0.0, 9.0, 0.0, 9.0], [0.0, 9.0, 0.0, 9.0], [0.0, 9.0, 0.0, 9.0]],
+    # Slots: the ground 0, a thing 1, the same thing again 2. A pair with different grounds.
+    views = _row(
+        [[1, 1, 1, 1, 1, 0, -1], [1, 1, 1, 1, 2, 0, -1]],
+        [[0.0, 0.1, 0.2, 0.5, 0.6, 0.0, 0.0], [0.0, 0.1, 0.5, 0.6, 0.1, 0.0, 0.0]],
+        [[8, 7, 7], [9, 7, 7]],
     )
-    matches = find_matches(views, 4, torch.Generator().manual_seed(0))
-    row = int((matches.anchor_k == 0).nonzero())
-    assert matches.positive_k[row] == 4
-    bias = matches.bias_km[row]
-    assert bias[4] == 0
-    assert bias[[0, 1, 5]].isinf().all()  # itself and its neighbourhood
-    assert bias[[8, 12, 13]].isinf().all()  # the same object elsewhere
-    assert bias[9].isinf()  # unknown
-    assert (bias[[6, 7, 10, 11, 14, 15]] == 0).all()
-    assert -10 < bias[2] < 0  # beside it in its own view
+    matches = find_matches(views, 7, _dice())
+    row = int((matches.anchor_vk[0] == 0).nonzero())
+    assert matches.known_vk[0, row]
+    assert matches.positive_vk[0, row] == 0
+    bias = matches.bias_vkn[0, row]
+    assert bias[[0, 1]].isinf().all()  # the place itself and its neighbourhood
+    assert (bias[[2, 3]] > -10).all()  # other places of the same thing
+    assert (bias[[2, 3]] < 0).all()
+    assert bias[4].isinf()  # the same thing once more
+    assert bias[5] == 0  # the ground
+    assert bias[6].isinf()  # nobody's
+    ground, mixed = (int((matches.anchor_vk[0] == n).nonzero()) for n in (5, 6))
+    assert not matches.known_vk[0, [ground, mixed]].any()
 
 
-def test_workers_draw_different_batches(assets: Assets):
-    batches = Batches(assets, 2, 0, torch.zeros(()).share_memory_())
-    loader = torch.utils.data.DataLoader(
-        batches, batch_size=None, num_workers=2, multiprocessing_context="spawn"
-    )
-    first, second = (views for views, _ in zip(loader, range(2), strict=False))
-    assert first.owner_vn.shape[0] == second.owner_vn.shape[0] == 4
-    assert first.pixels_vhwc.shape != second.pixels_vhwc.shape or not torch.equal(
-        first.pixels_vhwc, second.pixels_vhwc
-    )
+def test_losses_prefer_true_features(bank: Bank):
+    views, dice = DrawnViews(bank, 4).batch(8, (10, 10)), _dice(1)
+    number = torch.where(views.slot_vn < 0, 0, views.owner_vs.gather(1, views.slot_vn.clamp(min=0)))
+    names, index = number.unique(return_inverse=True)
+    by_owner = torch.randn(len(names), 64, generator=dice.generator)[index]
+    random = torch.randn(*index.shape, 64, generator=dice.generator)
+    pairs = torch.randn(8, 1, 64, generator=dice.generator).repeat(2, 1, 1)
+    losses = []
+    for image, patches in ((pairs, by_owner), (random[:, :1], random)):
+        tokens = gather_tokens(torch.cat([image, patches], 1), views)
+        rivals = draw_rivals(tokens, views, 200, dice)
+        of_patches, figures = patch_loss(tokens, views, rivals, 20, dice)
+        of_regions, more = region_loss(tokens, views, 20, dice)
+        losses.append(
+            (of_patches, of_regions, object_loss(tokens, views, rivals), image_loss(tokens, views))
+        )
+        assert all(0 <= f <= 1 for f in (figures["found"], more["recognised"]))
+    assert losses[0][1] < 0.2
+    assert losses[0][2] < 0.5
+    assert all(true < false for true, false in zip(*losses, strict=True))
 
 
-def test_two_scenes_share_objects_and_nothing_else(maker: PairMaker):
-    for _ in range(4):
-        first, second = maker.other_scene()
-        common = np.intersect1d(first.owner_hw, second.owner_hw)
-        assert (common > 0).all()
+def test_the_mean_of_a_thing_leaves_out_what_is_mixed():
+    views = _row([[1, 1, -1, 0]] * 2, [[0.0, 0.1, 0.0, 0.0]] * 2, [[8, 7]] * 2)
+    hidden = torch.tensor([[9.0, 9], [1, 0], [0, 1], [-5, 0], [0, -2]]).expand(2, -1, -1)
+    tokens = gather_tokens(hidden, views)
+    assert torch.allclose(tokens.means_vsd[0, 1], normalize(torch.tensor([1.0, 1.0]), dim=0))
+    assert tokens.patches_vs[0].tolist() == [1, 2, 0, 0, 0, 0, 0, 0]
+    assert tokens.paired_vs[0].tolist() == [False, True] + [False] * 6  # a ground of one patch
 
 
-def test_flow_finds_a_shift(maker: PairMaker):
-    rng = np.random.default_rng(0)
-    large = np.dstack([smooth_noise(rng, 320, 6) * 255] * 3).astype(np.uint8)
-    clip = [large[20:276, 20 + 3 * i : 276 + 3 * i] for i in range(4)]
-    moving = Assets([], [], [clip], [], [])
-    first, second = PairMaker(moving, rng).flow_pair()
-    known = second.owner_hw != 0
-    y, x = np.nonzero(known)
-    shift = second.surface_hw2[known] - np.column_stack([x, y])
-    assert known.mean() > 0.8
-    assert np.abs(np.median(shift, 0)) == pytest.approx([6, 0], abs=1.0) or (
-        np.abs(np.median(shift, 0)) == pytest.approx([9, 0], abs=1.0)
-    )
-    assert np.array_equal(np.unique(first.owner_hw), np.unique(second.owner_hw[known]))
+def test_rivals_of_the_same_family_do_not_count():
+    views = _row([[1, 1, 0, 0]] * 2, [[0.0, 0.1, 0.0, 0.1]] * 2, [[8, 7]] * 2)
+    hidden = torch.eye(5)[None].expand(2, -1, -1)
+    tokens = gather_tokens(hidden, views)
+    thing = tokens.patches_vnd[0, :1]
+    losses = [
+        float(object_loss(tokens, views, Rivals(thing, torch.tensor([family]))))
+        for family in (0, 7, 5)  # nobody's, the thing's own (but not the ground's), another's
+    ]
+    assert losses[0] < losses[1] < losses[2] - 0.1
 
 
-def test_losses_prefer_true_features(maker: PairMaker):
-    views = make_batch(maker, 8, (10, 10))
-    matches = find_matches(views, 20, torch.Generator().manual_seed(0))
-    generator = torch.Generator().manual_seed(1)
-    names, index = views.owner_vn.flatten().unique(return_inverse=True)
-    by_owner = torch.randn(len(names), 64, generator=generator)[index]
-    random = torch.randn(len(index), 64, generator=generator)
-    by_owner, random = (torch.nn.functional.normalize(t, dim=-1) for t in (by_owner, random))
-    assert patch_loss(by_owner, matches)[0] < patch_loss(random, matches)[0]
-    assert region_loss(by_owner, views, matches) < 0.2 < region_loss(random, views, matches)
-    assert object_loss(by_owner, views) < 0.5 < object_loss(random, views)
-    contrast = ImageContrast(64, torch.device("cpu"))
-    pairs = random[: len(views.scene_v) // 2].repeat_interleave(2, 0)
-    assert contrast(pairs, views.scene_v) < contrast(random[: len(pairs)], views.scene_v)
-
-
-def test_scores_of_pictures_that_find_themselves(assets: Assets):
-    torch.manual_seed(0)
-    cases = generated_cases(np.random.default_rng(2), assets, 3)
+def test_cases_show_one_object_twice(bank: Bank):
+    cases = drawn_cases(bank, 3, seed=1)
+    assert len(cases) == 3
     assert all(picture.mask_hw.any() for case in cases for picture in case)
+    ((last, first),) = followed_cases(bank, 5)
+    assert last.mask_hw.shape == CLIP_HW
+    x = [np.flatnonzero(picture.mask_hw.any(0)).mean() for picture in (last, first)]
+    assert x[0] - x[1] == pytest.approx(4 * (WINDOW_FRAMES - 1), abs=1)
+
+
+def test_scores_of_pictures_that_find_themselves(bank: Bank):
+    torch.manual_seed(0)
+    cases = drawn_cases(bank, 3, seed=2)
     figures = score(Dinov2Model(TINY), [(picture, picture) for picture, _ in cases])
     assert figures["image_top1"] == figures["sparse_top1"] == 1
     assert figures["same_cosine"] == pytest.approx(1, abs=1e-3)
     assert figures["other_cosine"] < 1
 
 
-def test_a_new_model_knows_patches_by_their_colours_and_the_image_by_its_patches(assets: Assets):
-    rng = np.random.default_rng(4)
-    model = Dinov2Model(DEMO).eval()
-    start_from_colours(model, random_patches(assets, rng, 48), rng)
-
-    def tokens(*colours: tuple[int, int, int]) -> torch.Tensor:
-        """Of a picture whose cells show the colours in random places."""
-        cells = np.array(colours, np.uint8)[rng.integers(len(colours), size=(32, 32))]
-        pixels = torch.from_numpy(cells.repeat(7, 0).repeat(7, 1))[None]
-        found = model(pixel_values=to_input(pixels)).last_hidden_state[0].detach()
-        return torch.nn.functional.normalize(found, dim=-1)
-
-    red, blue, green, white = (220, 40, 30), (30, 50, 200), (40, 170, 60), (250, 250, 250)
-    spots, moved, others, mixed = (
-        tokens(*pair) for pair in ((red, blue), (red, blue), (green, white), (red, white))
-    )
-    same, foreign, half = (
-        float((spots[1:] @ each[1:].T).mean()) for each in (moved, others, mixed)
-    )
-    assert same > 0.6 > half > foreign
-    mean = torch.nn.functional.normalize(spots[1:].mean(0), dim=-1)
-    assert float(spots[0] @ mean) > 0.98
+def test_a_new_model_hands_on_the_detail_of_patches(bank: Bank):
+    torch.manual_seed(0)
+    pixels = to_input(DrawnViews(bank, 0).batch(12, (12, 12)).pixels_v3hw)
+    ranks = []
+    for prepared in (False, True):
+        model = Dinov2Model(TINY)
+        if prepared:
+            start_from_components(model, pixels)
+        tokens = model.embeddings.patch_embeddings(pixels).flatten(0, 1).detach()
+        power = torch.linalg.svdvals(tokens - tokens.mean(0)).square()
+        ranks.append(float(power.sum().square() / power.square().sum()))
+    assert ranks[1] > 2 * ranks[0]
+    assert tokens.square().mean().sqrt() == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_rate_rises_then_falls():
@@ -213,35 +249,59 @@ def test_the_rate_rises_then_falls():
 
 
 def test_the_demo_model_is_small():
-    assert 2 * sum(p.numel() for p in Dinov2Model(DEMO).parameters()) < 6e6
+    assert 2 * sum(p.numel() for p in Dinov2Model(DEMO).parameters()) < 8e6
 
 
 def test_training_lowers_the_loss_and_the_files_load(
-    tmp_path: Path, maker: PairMaker, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    plan = _plan(tmp_path / "run", export=tmp_path / "export")
-    trainer = Trainer(plan, TINY, Folders())
-    views = make_batch(maker, 3, (10, 10))
-    monkeypatch.setattr(trainer, "_batches", repeat(views))  # one batch, to be learned by heart
+    plan = _plan(tmp_path, export=tmp_path / "copy")
+    trainer = Trainer(plan, TINY)
+    views = trainer.draw()
+    monkeypatch.setattr(trainer, "draw", lambda: views)  # one batch, to be learned by heart
     trainer.run()
-    lines = [json.loads(line) for line in (plan.output / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [8, 16, 24, 24]
     assert lines[2]["loss"] < lines[0]["loss"] - 0.3
+    assert lines[2]["skipped"] == 0
     assert 0 <= lines[-1]["val_best5_on_object"] <= 1
-    assert {p.name for p in (tmp_path / "export").iterdir()} == {"config.json", "model.safetensors"}
+    for folder in ("export", "copy"):
+        files = {p.name for p in (tmp_path / folder).iterdir()}
+        assert files == {"config.json", "model.safetensors"}
+    features = FeatureExtractor("new", tmp_path / "export", "0").extract(
+        np.zeros((90, 160, 3), np.uint8)
+    )
+    assert features.patches_hwc.shape == (18, 32, 48)
     model = Dinov2Model.from_pretrained(tmp_path / "export", dtype=torch.float32)
-    again = Trainer(plan, TINY, Folders())
+    again = Trainer(plan, TINY)
     assert (again.step, again.progress) == (24, 1)
     trained = again.average.state_dict()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, trained[name].half().float())
 
 
+def test_a_broken_batch_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    trainer = Trainer(_plan(tmp_path, steps=1, log_steps=1, cases=0), TINY)
+    before = [p.clone() for p in trainer.model.parameters()]
+    losses = trainer._losses
+    monkeypatch.setattr(
+        trainer, "_losses", lambda views: (lambda a, b: (a * float("nan"), b))(*losses(views))
+    )
+    trainer.run()
+    assert all(map(torch.equal, before, trainer.model.parameters()))
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])["skipped"] == 1
+
+
 def test_the_same_seed_gives_the_same_model(tmp_path: Path):
     weights = []
     for name in ("a", "b"):
-        trainer = Trainer(_plan(tmp_path / name, steps=2, cases=0), TINY, Folders())
+        trainer = Trainer(_plan(tmp_path / name, steps=2, cases=0), TINY)
         trainer.run()
         weights.append(trainer.model.state_dict())
     for key, value in weights[0].items():
         assert torch.equal(value, weights[1][key]), key
+
+
+def test_training_needs_no_video_library_and_no_sam2():
+    without = "import sys; sys.modules.update(dict.fromkeys(['av', 'sam2', 'hydra', 'omegaconf']))"
+    subprocess.run([sys.executable, "-c", f"{without}; import training.train_features"], check=True)
