@@ -20,9 +20,7 @@ from torch.nn.functional import normalize, one_hot, softplus
 from training.feature_views import SLOTS, Views
 from training.paths import Dice
 
-# Thousands of negatives around cosine 0 push a positive towards cosine 0.7 and more.
-TEMPERATURE = 0.07
-IMAGE_TEMPERATURE = 0.1
+_IMAGE_TEMPERATURE = 0.1
 _SAME_THING = math.log(0.25)  # other patches of the same thing are a quarter as negative
 _FAR = 2.0  # patches apart, on the surface, from which two places count as different
 _CLOSE = 0.7  # patches apart, up to which two places count as the same
@@ -34,7 +32,7 @@ class Tokens:
     """L2-normalised: image_vd and patches_vnd of the views, and means_vsd of the things in them.
 
     There are patches_vs patches in each mean; paired_vs says whether the thing is large enough in
-    both views of the pair.
+    both views of the pair. Cosines of patches and things are divided by the temperature.
     """
 
     image_vd: Tensor
@@ -42,6 +40,7 @@ class Tokens:
     means_vsd: Tensor
     patches_vs: Tensor
     paired_vs: Tensor
+    temperature: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class Rivals:
     family_c: Tensor
 
 
-def gather_tokens(tokens_vmd: Tensor, views: Views) -> Tokens:
+def gather_tokens(tokens_vmd: Tensor, views: Views, temperature: float) -> Tokens:
     """From the model's last hidden state, the class token first."""
     tokens = normalize(tokens_vmd.float(), dim=-1)
     patches = tokens[:, 1:]
@@ -64,7 +63,7 @@ def gather_tokens(tokens_vmd: Tensor, views: Views) -> Tokens:
     means = normalize(members.transpose(1, 2) @ patches, dim=-1)
     large = sizes >= _SMALLEST
     paired = views.shared_vs & large & views.partners(large)
-    return Tokens(tokens[:, 0], patches, means, sizes, paired)
+    return Tokens(tokens[:, 0], patches, means, sizes, paired, temperature)
 
 
 def draw_rivals(tokens: Tokens, views: Views, count: int, dice: Dice) -> Rivals:
@@ -86,9 +85,9 @@ def patch_loss(
     family = _family(views).gather(1, anchors.anchor_vk)
     logits = torch.cat(
         [
-            positive / TEMPERATURE,
-            in_partner / TEMPERATURE + anchors.bias_vkn,
-            _without(elsewhere / TEMPERATURE, family, rivals),
+            positive / tokens.temperature,
+            in_partner / tokens.temperature + anchors.bias_vkn,
+            _without(elsewhere / tokens.temperature, family, rivals),
         ],
         2,
     )
@@ -157,7 +156,7 @@ def region_loss(
     known = tokens.paired_vs.gather(1, slot) & (views.slot_vn >= 0)
     chosen = _chosen(views.slot_vn, known, per_view, dice)
     own_slot = slot.gather(1, chosen)
-    logits = _at(tokens.patches_vnd, chosen) @ tokens.means_vsd.flatten(0, 1).T / TEMPERATURE
+    logits = _at(tokens.patches_vnd, chosen) @ tokens.means_vsd.flatten(0, 1).T / tokens.temperature
     view = torch.arange(count, device=slot.device)
     partner = (view + half) % count
     target = (partner[:, None] * SLOTS + own_slot)[..., None]
@@ -181,10 +180,10 @@ def object_loss(tokens: Tokens, views: Views, rivals: Rivals) -> Tensor:
     the negatives.
     """
     means = views.partners(tokens.means_vsd)
-    logits = means @ tokens.patches_vnd.transpose(1, 2) / TEMPERATURE
+    logits = means @ tokens.patches_vnd.transpose(1, 2) / tokens.temperature
     owner = _owner(views)[:, None]
     beside = logits.masked_fill((owner == views.owner_vs[..., None]) | (owner == 0), -math.inf)
-    elsewhere = _without(means @ rivals.patches_cd.T / TEMPERATURE, views.family_vs, rivals)
+    elsewhere = _without(means @ rivals.patches_cd.T / tokens.temperature, views.family_vs, rivals)
     negative = torch.cat([beside, elsewhere], 2).logsumexp(2)
     slots = torch.arange(SLOTS, device=logits.device)[:, None]
     positive = (views.slot_vn[:, None] == slots) & tokens.paired_vs[..., None]
@@ -199,7 +198,7 @@ def image_loss(tokens: Tokens, views: Views) -> Tensor:
     target = ((own + count // 2) % count)[:, None]
     place = views.family_vs[:, 0]
     hidden = (place[:, None] == place).scatter(1, target, False)
-    logits = tokens.image_vd @ tokens.image_vd.T / IMAGE_TEMPERATURE
+    logits = tokens.image_vd @ tokens.image_vd.T / _IMAGE_TEMPERATURE
     logits = logits.masked_fill(hidden, -math.inf)
     return (logits.logsumexp(1) - logits.gather(1, target)[:, 0]).mean()
 

@@ -52,6 +52,7 @@ _IMAGE_WEIGHT = 0.3
 _ANCHORS = 24  # per view
 _RIVALS = 8192
 _EMA = 0.995
+_CENTRING = 0.1  # of the way to a mean patch of 0, at each step
 # Patches down and across, by progress: small views first, which are cheap, then those of a video.
 _GRIDS = (
     (0.35, ((10, 10), (12, 12), (10, 14))),
@@ -78,13 +79,13 @@ class Plan:
     minutes: float = 30.0
     steps: int | None = None
     patches: int = 32768
-    learning_rate: float = 1e-3
+    learning_rate: float = 8e-4
     weight_decay: float = 0.05
     save_minutes: float = 1.0
     log_steps: int = 50
     export: Path | None = None
     device: str = "cpu"
-    sprites: int = 400
+    sprites: int = 300
     textures: int = 120
     cases: int = 30
     seed: int = 0
@@ -101,6 +102,7 @@ class Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.optimizer = _optimizer(self.model, plan)
         self.step, self.skipped, self.elapsed_s = 0, 0, 0.0
+        self._centre = torch.zeros(config.hidden_size, device=self.device)
         self._checkpoint = plan.output / "checkpoint.pt"
         plan.output.mkdir(parents=True, exist_ok=True)
         held_back = _bank(plan, "val")
@@ -184,6 +186,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         if norm.isfinite():  # one broken batch must not end the training
             self.optimizer.step()
+            self._move_centre()
             self._follow()
         else:
             self.skipped += 1
@@ -196,7 +199,10 @@ class Trainer:
         # Half precision is slower than single on most CPUs.
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             hidden = self.model(pixel_values=to_input(views.pixels_v3hw)).last_hidden_state
-        tokens = gather_tokens(hidden, views)
+        # Without this everything grows alike at first, and takes long to part again.
+        centre = hidden[:, 1:].float().mean((0, 1))
+        self._centre = centre.detach()
+        tokens = gather_tokens(hidden.float() - centre, views, temperature(self.progress))
         rivals = draw_rivals(tokens, views, _RIVALS, dice)
         by_patch, patch_figures = patch_loss(tokens, views, rivals, _ANCHORS, dice)
         by_region, region_figures = region_loss(tokens, views, _ANCHORS, dice)
@@ -210,6 +216,11 @@ class Trainer:
         )
         parts = {"patch": by_patch, "region": by_region, "object": by_object, "image": by_image}
         return loss, {"loss": loss, **parts, **patch_figures, **region_figures}
+
+    @torch.no_grad()
+    def _move_centre(self) -> None:
+        """Let the model itself take away the mean patch that the losses are spared."""
+        self.model.layernorm.bias.sub_(_CENTRING * self._centre)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -228,12 +239,21 @@ class Trainer:
         print(text, flush=True)
 
 
-def schedule(progress: float, warm_up: float = 0.03) -> float:
+def schedule(progress: float, warm_up: float = 0.05) -> float:
     """The learning rate's factor: a linear start, then a cosine down to 2 %."""
     if progress < warm_up:
         return (progress + 1e-3) / (warm_up + 1e-3)
     turn = (progress - warm_up) / (1 - warm_up)
     return 0.02 + 0.98 * (1 + math.cos(math.pi * turn)) / 2
+
+
+def temperature(progress: float, first: float = 0.2, last: float = 0.07) -> float:
+    """What cosines are divided by: it falls in the first half.
+
+    Thousands of negatives around cosine 0 push a positive towards cosine 0.7 and more at the last
+    temperature. At the start, when any two patches may be alike, it would push all together.
+    """
+    return first * (last / first) ** min(2 * progress, 1.0)
 
 
 def export(model: Dinov2Model, folder: Path) -> None:

@@ -31,7 +31,7 @@ from training.feature_start import start_from_components
 from training.feature_views import PATCH, SLOTS, DrawnViews, Views
 from training.paths import Dice
 from training.textures import random_texture
-from training.train_features import DEMO, Plan, Trainer, schedule
+from training.train_features import DEMO, Plan, Trainer, schedule, temperature
 
 TINY = Dinov2Config(
     hidden_size=48,
@@ -172,7 +172,7 @@ def test_losses_prefer_true_features(bank: Bank):
     pairs = torch.randn(8, 1, 64, generator=dice.generator).repeat(2, 1, 1)
     losses = []
     for image, patches in ((pairs, by_owner), (random[:, :1], random)):
-        tokens = gather_tokens(torch.cat([image, patches], 1), views)
+        tokens = gather_tokens(torch.cat([image, patches], 1), views, 0.07)
         rivals = draw_rivals(tokens, views, 200, dice)
         of_patches, figures = patch_loss(tokens, views, rivals, 20, dice)
         of_regions, more = region_loss(tokens, views, 20, dice)
@@ -188,7 +188,7 @@ def test_losses_prefer_true_features(bank: Bank):
 def test_the_mean_of_a_thing_leaves_out_what_is_mixed():
     views = _row([[1, 1, -1, 0]] * 2, [[0.0, 0.1, 0.0, 0.0]] * 2, [[8, 7]] * 2)
     hidden = torch.tensor([[9.0, 9], [1, 0], [0, 1], [-5, 0], [0, -2]]).expand(2, -1, -1)
-    tokens = gather_tokens(hidden, views)
+    tokens = gather_tokens(hidden, views, 0.07)
     assert torch.allclose(tokens.means_vsd[0, 1], normalize(torch.tensor([1.0, 1.0]), dim=0))
     assert tokens.patches_vs[0].tolist() == [1, 2, 0, 0, 0, 0, 0, 0]
     assert tokens.paired_vs[0].tolist() == [False, True] + [False] * 6  # a ground of one patch
@@ -197,7 +197,7 @@ def test_the_mean_of_a_thing_leaves_out_what_is_mixed():
 def test_rivals_of_the_same_family_do_not_count():
     views = _row([[1, 1, 0, 0]] * 2, [[0.0, 0.1, 0.0, 0.1]] * 2, [[8, 7]] * 2)
     hidden = torch.eye(5)[None].expand(2, -1, -1)
-    tokens = gather_tokens(hidden, views)
+    tokens = gather_tokens(hidden, views, 0.07)
     thing = tokens.patches_vnd[0, :1]
     losses = [
         float(object_loss(tokens, views, Rivals(thing, torch.tensor([family]))))
@@ -243,9 +243,28 @@ def test_a_new_model_hands_on_the_detail_of_patches(bank: Bank):
 def test_the_rate_rises_then_falls():
     rates = [schedule(p) for p in np.linspace(0, 1, 101)]
     assert rates[0] < 0.1
-    assert rates[3] == pytest.approx(1, abs=0.01)
+    assert rates[5] == pytest.approx(1, abs=0.01)
     assert rates[-1] == pytest.approx(0.02)
-    assert np.all(np.diff(rates[4:]) < 0)
+    assert np.all(np.diff(rates[6:]) < 0)
+
+
+def test_the_temperature_falls_in_the_first_half():
+    temperatures = [temperature(p) for p in (0, 0.25, 0.5, 1)]
+    assert temperatures[0] == pytest.approx(0.2)
+    assert temperatures[1] == pytest.approx((0.2 * 0.07) ** 0.5)
+    assert temperatures[2] == temperatures[3] == pytest.approx(0.07)
+
+
+def test_the_mean_patch_goes_to_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    trainer = Trainer(_plan(tmp_path, steps=30, cases=0), TINY)
+    views = trainer.draw()
+    monkeypatch.setattr(trainer, "draw", lambda: views)
+    with torch.no_grad():
+        trainer.model.layernorm.bias.fill_(3)
+    trainer.run()
+    with torch.no_grad():
+        tokens = trainer.model(pixel_values=to_input(views.pixels_v3hw)).last_hidden_state
+    assert tokens[:, 1:].mean((0, 1)).norm() < 0.3 * tokens[:, 1:].norm(dim=-1).mean()
 
 
 def test_the_demo_model_is_small():
