@@ -212,8 +212,9 @@ class VideoWriter:
 
     def _picture(self, image_hwc: NDArray[np.uint8], pts: int) -> VideoFrame:
         odd = (0, self._height % 2), (0, self._width % 2), (0, 0)
-        even_hwc = np.pad(image_hwc, odd, mode="edge")
-        picture = VideoFrame.from_ndarray(np.ascontiguousarray(even_hwc), format="rgb24").reformat(
+        even_hwc = np.pad(image_hwc, odd, mode="edge") if odd[0][1] or odd[1][1] else image_hwc
+        shared = VideoFrame.from_numpy_buffer(np.ascontiguousarray(even_hwc), format="rgb24")
+        picture = shared.reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
         picture.time_base = self._unit
