@@ -111,7 +111,8 @@ class Counted:
         return self.clip[index]
 
 
-def test_frames_are_read_ahead_of_a_pass(predictor: Any, clip: Any) -> None:
+def test_frames_are_read_ahead_of_a_pass(small_streaming: Any, clip: Any) -> None:
+    predictor = small_streaming(batch_frames=1)
     passes = []
     for read_ahead in (0, 2):
         source = Counted(replace(clip, length=9), read_ahead)
@@ -124,7 +125,8 @@ def test_frames_are_read_ahead_of_a_pass(predictor: Any, clip: Any) -> None:
     assert len(passes[0]) == 9 and all(map(torch.equal, *passes))
 
 
-def test_a_pass_that_is_left_early_or_goes_backward(predictor: Any, clip: Any) -> None:
+def test_a_pass_that_is_left_early_or_goes_backward(small_streaming: Any, clip: Any) -> None:
+    predictor = small_streaming(batch_frames=1)
     source = Counted(clip, 2)
     state = predictor.init_state(source)
     predictor.add_new_points_or_box(state, 0, 1, box=[60, 70, 120, 120])

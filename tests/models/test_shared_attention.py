@@ -12,7 +12,7 @@ from sam2.modeling.sam.transformer import RoPEAttention
 
 from tracker.models import shared_attention
 from tracker.models.memory_reading import MemoryTokens
-from tracker.models.shared_attention import _on_cpu as on_cpu
+from tracker.models.shared_attention import _by_rows as by_rows
 from tracker.models.shared_attention import attend, attend_by_products
 
 SIDE, CHANNELS, OBJECTS, MEMORIES, POINTERS = 4, 32, 3, 5, 6
@@ -35,13 +35,13 @@ def memory_attention(heads: int, positions_everywhere: bool) -> MemoryAttention:
     return MemoryAttention(CHANNELS, True, layer, 2).eval()
 
 
-@pytest.mark.parametrize("scores", [shared_attention.SCORES, 1])
+@pytest.mark.parametrize("block", [shared_attention.BLOCK, (5, 7)])
 @pytest.mark.parametrize(("heads", "everywhere"), [(1, False), (1, True), (2, True)])
 @torch.inference_mode()
 def test_sam2s_own_sums(
-    heads: int, everywhere: bool, scores: int, monkeypatch: pytest.MonkeyPatch
+    heads: int, everywhere: bool, block: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_attention, "SCORES", scores)  # 1: few rows at a time
+    monkeypatch.setattr(shared_attention, "BLOCK", block)
     attention, tokens = memory_attention(heads, everywhere), SIDE * SIDE
     image, positions = torch.randn(1, tokens, CHANNELS), torch.randn(1, tokens, CHANNELS)
     count = MEMORIES * tokens + POINTERS
@@ -65,11 +65,21 @@ def test_many_rows_are_taken_in_parts() -> None:
     before = shared_attention.SCORES
     try:
         shared_attention.SCORES = 1
-        parts = shared_attention._on_cpu(q, k, v)
+        parts = by_rows(q, k, v)
     finally:
         shared_attention.SCORES = before
     torch.testing.assert_close(parts, whole)
     assert parts.shape == (2, 200, 4)
+
+
+def test_blocks_whose_scores_lie_far_apart() -> None:
+    """Where a later block has the largest score, the sums before it fade, and nothing overflows."""
+    torch.manual_seed(3)
+    q, k, v = torch.randn(600, 8), torch.randn(2500, 8), torch.randn(2500, 4)
+    k *= torch.linspace(1, 200, 2500)[:, None]
+    whole = torch.softmax(q.double() @ k.double().T / 8**0.5, dim=-1) @ v.double()
+    found = shared_attention._by_blocks(q, k, v)
+    torch.testing.assert_close(found, whole.float(), atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -90,7 +100,7 @@ def test_attention_over_the_whole_image(batch: int, monkeypatch: pytest.MonkeyPa
     usual = trunk(images.bfloat16())
     called: list[int] = []
     monkeypatch.setattr(
-        shared_attention, "_on_cpu", lambda q, k, v: called.append(len(q)) or on_cpu(q, k, v)
+        shared_attention, "_by_rows", lambda q, k, v: called.append(len(q)) or by_rows(q, k, v)
     )
     attend_by_products(trunk)
     found = trunk(images.bfloat16())

@@ -61,7 +61,7 @@ _setting = settings_of(DEFAULTS)
 @_setting("exact", "One object at a time by SAM2's own code, for its bits.")
 @_setting("precision", "The model's float type; auto: bfloat16 where it pays.")
 @_setting("compile", "Compile the model; pays for long videos on a GPU.")
-@_setting("batch_frames", "Frames that the image encoder takes at once.", "N")
+@_setting("batch_frames", "Frames that the image encoder takes at once. [default: what pays]", "N")
 @_setting("memory_policy", "Which past frames the model reads.")
 @_setting("seed", "For everything that draws random numbers.", "N")
 @click.option(

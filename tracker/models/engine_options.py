@@ -19,7 +19,8 @@ class EngineOptions:
         exact: one object at a time by SAM2's own code: SAM2's bits.
         precision: float type of the heavy arithmetic; `auto` as `precision.resolve_precision`.
         compile: compile the model's parts; pays for long videos on a GPU.
-        batch_frames: how many frames the image encoder takes at once.
+        batch_frames: how many frames the image encoder takes at once. None is four where that
+            pays (on a CPU at less than 512 px) and frames are read ahead, else one.
         memory_policy: which of the past frames are read; a name of `memory_policies.POLICIES`.
         max_cond_frames: how many prompted frames of an object are kept and read; None for all.
             `exact` always keeps all.
@@ -33,7 +34,7 @@ class EngineOptions:
     exact: bool = False
     precision: str = "auto"
     compile: bool = False
-    batch_frames: int = 1
+    batch_frames: int | None = None
     memory_policy: str = "sam2"
     max_cond_frames: int | None = MAX_COND_FRAMES
     graphs: bool = False
@@ -45,7 +46,7 @@ class EngineOptions:
         if self.memory_policy not in POLICIES:
             known = ", ".join(POLICIES)
             raise SettingsError(f"memory policy {self.memory_policy!r}: one of {known}")
-        if self.batch_frames < 1:
+        if self.batch_frames is not None and self.batch_frames < 1:
             raise SettingsError(f"batch frames {self.batch_frames}: must be 1 or more")
         if self.max_cond_frames is not None and self.max_cond_frames < 3:
             raise SettingsError(
@@ -58,7 +59,7 @@ class EngineOptions:
     def _check_exact(self) -> None:
         changed = {
             "compile": self.compile,
-            f"batch_frames={self.batch_frames}": self.batch_frames > 1,
+            f"batch_frames={self.batch_frames}": (self.batch_frames or 1) > 1,
             f"memory_policy={self.memory_policy}": self.memory_policy != "sam2",
         }
         if wrong := [name for name, is_changed in changed.items() if is_changed]:

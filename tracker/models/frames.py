@@ -161,10 +161,15 @@ class FrameTensors:
     bits that sam2/utils/misc.py gives it: resized with Pillow (`_load_img_as_tensor`), divided by
     255, less the mean, divided by the standard deviation. The frame travels to the device as uint8,
     to a GPU from pinned memory, so that nobody waits for it.
+
+    Attributes:
+        source: of the frames.
+        reads_ahead: whether frames are read before they are wanted.
     """
 
     def __init__(self, source: FrameSource, image_size: int, device: torch.device) -> None:
         self.source = source
+        self.reads_ahead = getattr(source, "read_ahead", 0) > 0
         self._size = image_size
         self._device = device
         self._ahead: ReadAhead[torch.Tensor] | None = None
@@ -183,10 +188,10 @@ class FrameTensors:
         Forward only: a reader that walks backwards decodes a stretch at a time, which would push
         frames out that are still wanted.
         """
-        at_most = getattr(self.source, "read_ahead", 0)
-        if at_most < 1 or order.step != 1:
+        if not self.reads_ahead or order.step != 1:
             yield
             return
+        at_most = self.source.read_ahead  # type: ignore[attr-defined]
         from tracker.video.pipeline import ReadAhead
 
         with closing(ReadAhead(self._resized, order, at_most)) as self._ahead:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from tracker.errors import VideoError
 from tracker.models.bounded_predictor import BoundedPredictor, State, Tracked
 from tracker.models.bounded_state import Outputs, Reach
 from tracker.models.compiling import CompiledParts
@@ -23,7 +24,7 @@ from tracker.models.memory_policies import POLICIES, Candidates, MemoryPolicy
 from tracker.models.memory_reading import MemoryReader, Reading
 from tracker.models.precision import computing_in, lower, resolve_precision
 from tracker.models.recording import Recorded, graph_capture
-from tracker.models.sam_heads import HeadOutputs, decode_masks
+from tracker.models.sam_heads import HeadOutputs, decode_masks, enlarged
 from tracker.models.shared_attention import attend, attend_by_products
 from tracker.models.tables import cache_tables
 
@@ -62,6 +63,12 @@ class GroupedPredictor(BoundedPredictor):
         lower(self, self.compute_dtype)
         if self.device.type == "cpu" and self.compute_dtype == torch.bfloat16 and not options.exact:
             attend_by_products(self.image_encoder.trunk)
+        plain = options.exact or self.device.type != "cpu"
+        # oneDNN is faster at channels-last convolutions, and has other bits.
+        layout = torch.contiguous_format if plain else torch.channels_last
+        self.image_encoder.to(memory_format=layout)
+        small = self.image_size < 512  # larger frames fill matrix products alone
+        self._batch_frames = options.batch_frames or (4 if small and not plain else 1)
         self._policy: MemoryPolicy = POLICIES[options.memory_policy]()
         self._max_cond_frames = None if options.exact else options.max_cond_frames
         slots = self.num_maskmem - 1
@@ -127,25 +134,42 @@ class GroupedPredictor(BoundedPredictor):
     def encode_ahead(self, state: State, frames: range) -> None:
         """Encode the first of `frames`, and as many of the next as the switches say, at once.
 
+        Unless they say so, never from a source that is not read ahead. Batches end at multiples of
+        their size, so that a pass that goes on from a snapshot makes the same ones.
+
         Raises:
             EndOfVideo: when the source does not have the first one.
         """
-        if self.options.batch_frames == 1 or not frames or frames[0] in state["cached_features"]:
+        batch = self._batch_frames
+        waits = self.options.batch_frames is None and not state["images"].reads_ahead
+        if batch == 1 or waits or not frames or frames[0] in state["cached_features"]:
             return
+        past = frames[0] if frames.step == 1 else -1 - frames[0]
         images = []
-        for frame_idx in frames[: self.options.batch_frames]:
+        for frame_idx in frames[: batch - past % batch]:
             try:
                 images.append(state["images"][frame_idx].to(state["device"]))
-            except EndOfVideo:
+            except (EndOfVideo, VideoError):
                 if not images:
                     raise
-                break
+                break  # until it is that frame's turn
         encoded = self.forward_image(torch.stack(images))
         maps = ("backbone_fpn", "vision_pos_enc")
         state["cached_features"] = {
             frame_idx: (image[None], {key: [m[i : i + 1] for m in encoded[key]] for key in maps})
             for i, (frame_idx, image) in enumerate(zip(frames, images, strict=False))
         }
+
+    def _get_orig_video_res_output(
+        self, inference_state: State, any_res_masks: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As VP:383; on a CPU with OpenCV, five times as fast and the same to the fifth digit."""
+        size_hw = inference_state["video_height"], inference_state["video_width"]
+        masks = any_res_masks
+        if not self.options.exact and masks.device.type == "cpu":
+            masks = enlarged(masks, size_hw)
+        _, video_masks = super()._get_orig_video_res_output(inference_state, masks)
+        return any_res_masks, video_masks
 
     def forward_image(self, img_batch: torch.Tensor) -> Any:
         """As SB:466, in the precision of the switches."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import torch
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch.nn import functional as F
@@ -70,6 +71,14 @@ def _encode_prompts(
             antialias=True,
         )
     return encoder(points=(coordinates, labels), boxes=None, masks=mask_inputs)
+
+
+def enlarged(masks_b1hw: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+    """Mask logits on a CPU at another size, bilinear as torch's `align_corners=False`."""
+    out_b1hw = masks_b1hw.new_empty(len(masks_b1hw), 1, *size_hw)
+    for mask_1hw, out_1hw in zip(masks_b1hw, out_b1hw, strict=True):
+        cv2.resize(mask_1hw[0].numpy(), size_hw[::-1], dst=out_1hw[0].numpy())
+    return out_b1hw
 
 
 def _pointers(model: Any, token_bc: torch.Tensor, scores_b1: torch.Tensor) -> torch.Tensor:

@@ -60,7 +60,7 @@ def build_streaming_video_predictor(
     exact: bool | None = None,
     precision: Precision = "auto",
     compile: bool = False,
-    batch_frames: int = 1,
+    batch_frames: int | None = None,
     memory_policy: str = "sam2",
     max_cond_frames: int | None = MAX_COND_FRAMES,
     graphs: bool = False,
@@ -94,7 +94,7 @@ def build_streaming_video_predictor(
         raise SettingsError("the streaming predictor has no vos_optimized; give compile=True")
     switches = (precision, compile, batch_frames, memory_policy, max_cond_frames, graphs)
     if exact is None:
-        exact = switches == ("auto", False, 1, "sam2", MAX_COND_FRAMES, False)
+        exact = switches == ("auto", False, None, "sam2", MAX_COND_FRAMES, False)
     options = EngineOptions(exact, *switches)
     if device == "cuda" and not torch.cuda.is_available():
         device = "auto"

@@ -92,8 +92,8 @@ class VideoReader:
 
     @property
     def read_ahead(self) -> int:
-        """How many frames may be read before they are wanted, without losing the newest two."""
-        return max(0, min(_READ_AHEAD, self._ring.capacity - 2))
+        """How many frames may be read before they are wanted, without losing the newest five."""
+        return max(0, min(_READ_AHEAD, self._ring.capacity - 5))
 
     @property
     def packets_decoded(self) -> int:
