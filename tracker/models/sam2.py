@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from tracker.errors import SettingsError
 from tracker.masks import BoolMask, Box
@@ -17,6 +16,9 @@ from tracker.models.device import pick_device
 from tracker.models.prompt_checks import check_points_and_box
 from tracker.models.registry import resolve
 from tracker.models.streaming import StreamingVideoPredictor, build_streaming_video_predictor
+
+if TYPE_CHECKING:
+    from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 COARSEST_STRIDE_PX = 32
 """The image size is a multiple of this: the image encoder halves it five times."""
@@ -68,6 +70,8 @@ class ImagePrompter:
     """
 
     def __init__(self, predictor: StreamingVideoPredictor) -> None:
+        from sam2.sam2_image_predictor import SAM2ImagePredictor  # with torchvision, takes seconds
+
         with warnings.catch_warnings():  # sam2/utils/transforms.py:30 scripts its transforms
             warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")
             self._predictor = SAM2ImagePredictor(predictor)
