@@ -1,4 +1,7 @@
-"""A fish that leaves the picture and returns elsewhere, on the embedded models."""
+"""A fish that leaves the picture and returns elsewhere, upside down, on the embedded models.
+
+Swimming as before it would be found by the tracker itself, whose memory of the prompt stays.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ class Notices(Progress):
 
 
 def moved(image: np.ndarray) -> np.ndarray:
-    return np.roll(image, SHIFT, axis=1)
+    return np.ascontiguousarray(np.roll(image[::-1], SHIFT, axis=1))
 
 
 @pytest.fixture(scope="module")
