@@ -20,7 +20,7 @@ from training.bank import WINDOW_FRAMES, Bank, Windows
 from training.degrading import degrade_clips
 from training.drawing import Drawn, Scenes
 from training.paths import Dice
-from training.scenes import degrade
+from training.textures import Rng
 
 SMALLEST_PX = 40
 _TRIES = 20  # at an annotated clip, before giving up
@@ -52,22 +52,26 @@ class ClipBatch:
 class ClipSource(Protocol):
     """Where batches come from."""
 
-    def batch(self, shape: ClipShape) -> ClipBatch:
-        """The next batch, on the device of the model."""
+    def batch(self, shape: ClipShape, number: int) -> ClipBatch:
+        """Batch `number` of the source's seed, on the device of the model.
+
+        The same number gives the same clips, so that a training that was interrupted goes on with
+        what it would have seen, and every check sees the same.
+        """
 
 
 class DrawnClips:
-    """An endless stream of clips drawn from a bank, on its device."""
+    """Clips drawn from a bank, on its device."""
 
     def __init__(self, bank: Bank, seed: int) -> None:
-        self._bank = bank
-        self._dice = Dice(torch.Generator(bank.device).manual_seed(seed))
+        self._bank, self._seed = bank, seed
 
     @torch.no_grad()
-    def batch(self, shape: ClipShape) -> ClipBatch:
+    def batch(self, shape: ClipShape, number: int) -> ClipBatch:
+        dice = Dice.of(self._bank.device, self._seed, number)
         if shape.real and self._bank.windows is not None:
-            return _window_batch(self._bank, self._bank.windows, shape, self._dice)
-        return _scene_batch(self._bank, shape, self._dice)
+            return _window_batch(self._bank, self._bank.windows, shape, dice)
+        return _scene_batch(self._bank, shape, dice)
 
 
 def _scene_batch(bank: Bank, shape: ClipShape, dice: Dice) -> ClipBatch:
@@ -156,27 +160,31 @@ def _views(dice: Dice, shape: ClipShape) -> Tensor:
 
 
 class AnnotatedClips:
-    """An endless stream of random windows of annotated clips.
+    """Random windows of annotated clips.
 
     Raises (from `batch`):
         ValueError: when no object of a clip is large enough at that size.
     """
 
     def __init__(self, clips: Sequence[AnnotatedClip], seed: int, device: str) -> None:
-        self._clips, self._rng, self._device = clips, np.random.default_rng(seed), device
+        self._clips, self._seed, self._device = clips, seed, torch.device(device)
 
-    def batch(self, shape: ClipShape) -> ClipBatch:
-        clips = [self._clip(shape) for _ in range(shape.clips)]
-        images, masks = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))
-        return ClipBatch(images.to(self._device), masks.to(self._device))
+    def batch(self, shape: ClipShape, number: int) -> ClipBatch:
+        rng = np.random.default_rng((self._seed, number))
+        clips = [self._clip(rng, shape) for _ in range(shape.clips)]
+        images, masks = (
+            torch.from_numpy(np.stack(part)).to(self._device) for part in zip(*clips, strict=True)
+        )
+        dice = Dice.of(self._device, self._seed, number)
+        degraded = degrade_clips(images.permute(0, 1, 4, 2, 3).float(), dice)
+        return ClipBatch(degraded.permute(0, 1, 3, 4, 2), masks)
 
-    def _clip(self, shape: ClipShape) -> tuple[np.ndarray, np.ndarray]:
+    def _clip(self, rng: Rng, shape: ClipShape) -> tuple[np.ndarray, np.ndarray]:
         """Images (t, h, w, 3) uint8 and masks (k, t, h, w) bool."""
         for _ in range(_TRIES):
-            clip = self._clips[int(self._rng.integers(len(self._clips)))]
-            found = random_window(self._rng, clip, shape.frames, shape.objects, shape.size)
+            clip = self._clips[int(rng.integers(len(self._clips)))]
+            found = random_window(rng, clip, shape.frames, shape.objects, shape.size)
             if found is not None and (found[1][:, 0].sum((1, 2)) >= SMALLEST_PX).all():
                 images, masks = found
-                repeated = np.resize(np.arange(len(masks)), shape.objects)
-                return np.stack(degrade(self._rng, list(images))), masks[repeated]
+                return images, masks[np.resize(np.arange(len(masks)), shape.objects)]
         raise ValueError(f"no annotated object of {SMALLEST_PX} pixels at {shape.size} px")

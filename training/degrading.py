@@ -1,7 +1,4 @@
-"""What a camera does to clips: light that drifts, blur, streaks, coarse detail, noise.
-
-As `training.scenes.degrade`, for a batch on its device.
-"""
+"""What a camera does to clips: light that drifts, blur, streaks, coarse detail, noise."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def main(
     )
     train(
         trainer,
-        lambda: AnnotatedClips(checked, 12345, device),
+        AnnotatedClips(checked, 12345, device),
         output,
         check_minutes=check_minutes,
         check_shape=ClipShape(8, 8, 3, size),

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +23,12 @@ class Dice:
 
     def __init__(self, generator: torch.Generator) -> None:
         self.generator, self.device = generator, generator.device
+
+    @classmethod
+    def of(cls, device: torch.device, seed: int, number: int) -> Self:
+        """The dice of one batch of a seed."""
+        mixed = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+        return cls(torch.Generator(device).manual_seed(mixed))
 
     def uniform(self, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Tensor:
         drawn = torch.rand(shape, generator=self.generator, device=self.device)

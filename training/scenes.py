@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.textures import Image, Rng
+from training.textures import Image
 
 Float = NDArray[np.float32]
 
@@ -216,28 +216,3 @@ def _draw_layer(
     full_h, full_w = layer.sprite.shape[:2]
     here = np.dstack([(u + 0.5) * full_w, (v + 0.5) * full_h])
     surface[y1:y2, x1:x2][covered] = here[covered]
-
-
-def degrade(rng: Rng, images: Sequence[Image]) -> list[Image]:
-    """What a camera does to a clip: light that drifts, blur, noise, compression."""
-    out = []
-    gain, drift = rng.uniform(0.7, 1.25), rng.uniform(-0.01, 0.01)
-    tint = rng.normal(1, 0.05, 3)
-    blur = rng.uniform(0.4, 1.2) if rng.random() < 0.3 else 0.0
-    streak = int(rng.integers(3, 8)) if rng.random() < 0.15 else 0
-    noise = rng.uniform(0, 8) if rng.random() < 0.4 else 0.0
-    quality = int(rng.integers(30, 90)) if rng.random() < 0.4 else 0
-    for step, image in enumerate(images):
-        lit = image.astype(np.float32) * (gain + drift * step) * tint
-        if streak:
-            lit = cv2.blur(lit, (streak, 1))
-        if blur:
-            lit = cv2.GaussianBlur(lit, (0, 0), blur)
-        if noise:
-            lit = lit + rng.normal(0, noise, lit.shape[:2])[..., None]
-        frame = np.clip(lit, 0, 255).astype(np.uint8)
-        if quality:
-            _, coded = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
-            frame = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
-        out.append(frame)
-    return out

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,8 +111,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.device = next(self.model.parameters()).device
-        self.generator = torch.Generator(self.device).manual_seed(self.seed)
-        self.rng = np.random.default_rng(self.seed)
+        self.generator = torch.Generator(self.device)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(0.995))
         self.runner = ClipRunner(self.model, self.generator)
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -126,25 +124,27 @@ class Trainer:
 
     def train_step(self) -> dict[str, torch.Tensor]:
         """One update; returns the mean losses, still on the device."""
+        rng = np.random.default_rng((self.seed, self.step))
+        self.generator.manual_seed(int(rng.integers(2**31)))
         share = self.budget.share(self.seconds, self.step)
         stage = next(s for s in self.stages if share <= s.until)
-        shape = stage.shapes[int(self.rng.integers(len(stage.shapes)))]
+        shape = stage.shapes[int(rng.integers(len(stage.shapes)))]
         shares = np.array(stage.kind_shares)
         if shape.frames == 1:
             shares = shares * [0, 1, 1, 1]
         if shape.real:  # a region is no object: only its mask says what is meant
             shares = np.array([1.0, 0, 0, 0])
-        kind = _KINDS[int(self.rng.choice(4, p=shares / shares.sum()))]
-        corrections = int(shape.frames == 1 and self.rng.random() < 0.4)
-        late = shape.frames > 2 and self.rng.random() < 0.25
-        correct_frame = int(self.rng.integers(1, shape.frames)) if late else -1
+        kind = _KINDS[int(rng.choice(4, p=shares / shares.sum()))]
+        corrections = int(shape.frames == 1 and rng.random() < 0.4)
+        late = shape.frames > 2 and rng.random() < 0.25
+        correct_frame = int(rng.integers(1, shape.frames)) if late else -1
         warm = min(1.0, (self.step + 1) / 150)
         rate = self.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         started = time.monotonic()
         self.model.train()
-        batch = self.source.batch(shape)
+        batch = self.source.batch(shape, self.step)
         with torch.autocast(self.device.type, torch.bfloat16):
             losses, _ = self.runner.run(
                 batch, kind, corrections=corrections, correct_frame=correct_frame
@@ -177,11 +177,11 @@ class Trainer:
 
 @torch.inference_mode()
 def validate(model: SAM2Base, source: ClipSource, shape: ClipShape) -> dict[str, float]:
-    """Mean J (over frames after the first, objects in view) on one batch, by prompt."""
+    """Mean J (over frames after the first, objects in view) on the first batch, by prompt."""
     model.eval()
     device = next(model.parameters()).device
     runner = ClipRunner(model, torch.Generator(device).manual_seed(0))
-    batch = source.batch(shape)
+    batch = source.batch(shape, 0)
     truth = batch.masks_bkthw
     seen = truth.flatten(3).any(3)
     scores = {}
@@ -239,7 +239,7 @@ def export(average: AveragedModel, path: Path, dtype: torch.dtype = torch.float1
 
 def train(
     trainer: Trainer,
-    held_out: Callable[[], ClipSource],
+    held_out: ClipSource,
     output: Path,
     *,
     check_minutes: float,
@@ -247,10 +247,7 @@ def train(
     exported: str = "sam2_demo.pt",
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Train until the budget is spent; log, check, export and save on the way.
-
-    `held_out` makes a new source for each check, so that every check sees the same clips.
-    """
+    """Train until the budget is spent; log, check on `held_out`, export and save on the way."""
     output.mkdir(parents=True, exist_ok=True)
     saved = output / "state.pt"
     if saved.exists():
@@ -268,7 +265,7 @@ def train(
             export(trainer.average, output / exported, dtype)
             torch.save(trainer.state(), output / "state.part")
             (output / "state.part").replace(saved)
-            _log(output, trainer, validate(trainer.average.module, held_out(), check_shape))
+            _log(output, trainer, validate(trainer.average.module, held_out, check_shape))
 
 
 def _log(output: Path, trainer: Trainer, values: dict[str, float]) -> None:
@@ -336,7 +333,7 @@ def main(
     )
     train(
         trainer,
-        lambda: DrawnClips(checked, 12345),
+        DrawnClips(checked, 12345),
         output,
         check_minutes=check_minutes,
         check_shape=ClipShape(check_clips, 8, 3, model.image_size),

@@ -82,7 +82,7 @@ def test_annotated_clips_show_their_objects(tmp_path):
 
 def test_batches_of_annotated_clips_repeat_what_is_missing(tmp_path):
     source = AnnotatedClips(annotated_clips(davis_folder(tmp_path)), seed=0, device="cpu")
-    batch = source.batch(ClipShape(clips=1, frames=3, objects=2, size=64))
+    batch = source.batch(ClipShape(clips=1, frames=3, objects=2, size=64), 0)
     (images,), (masks,) = batch.images_bthwc.numpy(), batch.masks_bkthw.numpy()
     assert masks.shape == (2, 3, 64, 64)
     assert np.array_equal(masks[0], masks[1])  # one object, repeated

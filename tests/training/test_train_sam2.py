@@ -44,8 +44,8 @@ def bank():
     return load_bank(None, sprites=12, textures=4, seed=0, split="train", device="cpu")
 
 
-def test_a_batch_repeats_with_its_seed_and_shows_its_objects(bank):
-    first, again, other = (DrawnClips(bank, seed).batch(SHAPE) for seed in (5, 5, 6))
+def test_a_batch_repeats_with_its_number_and_shows_its_objects(bank):
+    first, again, other = (DrawnClips(bank, 0).batch(SHAPE, n) for n in (5, 5, 6))
     assert torch.equal(first.images_bthwc, again.images_bthwc)
     assert torch.equal(first.masks_bkthw, again.masks_bkthw)
     assert not torch.equal(first.images_bthwc, other.images_bthwc)
@@ -58,7 +58,7 @@ def test_one_clip_is_learned_by_heart(bank):
     model = new_model("cpu", seed=0)
     runner = ClipRunner(model, torch.Generator().manual_seed(0))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    batch = DrawnClips(bank, 0).batch(SHAPE)
+    batch = DrawnClips(bank, 0).batch(SHAPE, 0)
     losses = []
     for _ in range(30):
         loss = weighted(runner.run(batch, "box", correct_frame=2)[0])
@@ -69,12 +69,27 @@ def test_one_clip_is_learned_by_heart(bank):
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
 
 
+def new_trainer(bank, steps: int) -> Trainer:
+    source, budget = DrawnClips(bank, 0), Budget(None, steps)
+    return Trainer(new_model("cpu", seed=0), source, budget, STAGES, seed=0, learning_rate=1e-4)
+
+
+def test_an_interrupted_training_ends_as_one_that_was_not(bank):
+    whole, begun, resumed = (new_trainer(bank, 3) for _ in range(3))
+    losses = [whole.train_step() for _ in range(3)]
+    for _ in range(2):
+        begun.train_step()
+    resumed.restore(begun.state())
+    assert resumed.train_step() == losses[-1]
+    assert losses[0] != losses[1]
+    pairs = zip(whole.model.parameters(), resumed.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_training_logs_exports_and_goes_on(bank, tmp_path):
     def trained(steps: int) -> Trainer:
-        source, budget = DrawnClips(bank, 0), Budget(None, steps)
-        model = new_model("cpu", seed=0)
-        trainer = Trainer(model, source, budget, STAGES, seed=0, learning_rate=1e-4)
-        train(trainer, lambda: DrawnClips(bank, 1), tmp_path, check_minutes=60, check_shape=SHAPE)
+        trainer = new_trainer(bank, steps)
+        train(trainer, DrawnClips(bank, 1), tmp_path, check_minutes=60, check_shape=SHAPE)
         return trainer
 
     trained(2)
