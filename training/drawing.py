@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.bank import CLIP_HW, STILL, Bank
+from training.disguises import Disguises, random_disguises
 from training.paths import Dice, random_paths, random_waves
 
 _HIDES, _LEAVES, _HAS_TWIN = 0.3, 0.12, 0.4
@@ -73,8 +74,17 @@ class Scenes:
         keys = dice.uniform(shape)
         keys[:, -1] = 2  # the panel stands in front
         self.order_bl = keys.argsort(1)
+        self.disguises: Disguises | None = None
         self._set_events()
         self._set_background()
+
+    def disguise(self) -> None:
+        """Let some layers take on the colours behind them, or another surface; twins, the same."""
+        behind_b = self.stills_b.clamp(min=0)
+        self.disguises = random_disguises(self.bank, self.dice, behind_b, self.layers)
+        first, twin = torch.zeros_like(behind_b), torch.full_like(behind_b, self.things)
+        alike = self.sprites_bl[:, self.things] == self.sprites_bl[:, 0]
+        self.disguises.put(twin, alike, **vars(self.disguises.of(first)))
 
     def _set_events(self) -> None:
         """One thing passes behind the panel, or swings out of the frame and back in."""
@@ -190,6 +200,8 @@ class Scenes:
         turned = _turned(place_bhw2[:, None] - centre[:, :, None, None], angle)
         uv = self.waves.of(layer_b).bend(turned / spread[:, :, None, None], times_bt)
         sprite = self.bank.sprites_n4hw[sprite_b].float()
+        if self.disguises is not None:
+            sprite = self.disguises.of(layer_b).put_on(sprite, self.bank)
         sprite = torch.where(is_panel[:, None, None, None], _opaque(sprite), sprite)
         premultiplied = torch.cat([sprite[:, :3] * sprite[:, 3:] / 255, sprite[:, 3:]], 1)
         shrunk = _shrunk(premultiplied, width.mean(1) * place_bhw2.shape[2] / extent_b2[:, 0])

@@ -53,7 +53,7 @@ class Dice:
         return drawn.view(shape)
 
 
-class _OverLayers:
+class OverLayers:
     """Dataclasses of tensors whose first two axes are clips and layers."""
 
     def of(self, layer_b: Tensor) -> Self:
@@ -73,7 +73,7 @@ class _OverLayers:
 
 
 @dataclass(eq=False)
-class Paths(_OverLayers):
+class Paths(OverLayers):
     """Lengths are in units of the frame's shorter side; `start` and what is added to it run from 0
     to 1 across the frame; rates are per frame, angles in radians."""
 
@@ -123,7 +123,7 @@ def random_paths(dice: Dice, shape: tuple[int, int], speed_b1: Tensor) -> Paths:
 
 
 @dataclass(eq=False)
-class Waves(_OverLayers):
+class Waves(OverLayers):
     """Smooth deformations that move: sums of sine waves over the place on a layer.
 
     wave (b, l, w, 2): radians per unit of length; phase, rate (b, l, w); shift (b, l, w, 2).
