@@ -3,8 +3,9 @@
     python -m benchmarks.engine_gpu --seconds 150 --results DIR
 
 What matters most is measured first, and the table is written anew after every group of cases, so
-that an end in between costs the rest alone. The cases of a group are tracked frame by frame in
-turn in one process. What is compiled gets ready beside that, and waits for its turn to be timed.
+that an end in between costs the rest alone; `--skip` goes on with what an earlier run left. The
+cases of a group are tracked frame by frame in turn in one process. What is compiled gets ready
+beside that, and waits for its turn to be timed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -56,9 +58,9 @@ def jobs(base: Case) -> Iterator[list[Group]]:
     yield [engines(replace(base, model="b+", objects=n)) for n in (1, 10)]
     ours = replace(base, engine="ours", decoded=True, profile=True)
     yield [[replace(ours, objects=10)], [ours], [with_graphs(ours)]]
-    for model in ("l", "s"):
+    for model in ("s", "l"):
         yield [engines(replace(base, model=model, objects=n)) for n in (1, 10)]
-    for model in ("t", "b+"):
+    for model in ("t", "b+", "s", "l"):
         yield [engines(replace(base, model=model, objects=5))]
 
 
@@ -161,7 +163,11 @@ def measure(running: list[Job], job: Job, table: Table, deadline: float) -> None
 @click.option("--results", type=click.Path(path_type=Path), default=FOLDER, help="For the table.")
 @click.option("--device", default="cuda", show_default=True, help="`cpu` tries the script itself.")
 @click.option("--image-size", default=1024, show_default=True, help="Side in pixels.")
-def main(seconds: float, results: Path, device: str, image_size: int) -> None:
+@click.option("--skip", default=0, help="How many groups of the list to leave out.")
+@click.option("--compiled/--no-compiled", default=True, help="Also time what is compiled.")
+def main(
+    seconds: float, results: Path, device: str, image_size: int, skip: int, compiled: bool
+) -> None:
     """Measure the streaming predictor beside SAM2's own on a GPU."""
     deadline = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as made:
@@ -171,11 +177,11 @@ def main(seconds: float, results: Path, device: str, image_size: int) -> None:
             save_frame(frames, index, image_hwc)
         base = Case("frames", "reference", "t", image_size, 1, FRAMES, str(frames), "bf16")
         base = replace(base, device=device, lock=str(folder / "lock"))
-        running = [Job(groups, folder) for groups in compiled_jobs(base)]
+        running = [Job(groups, folder) for groups in compiled_jobs(base) if compiled]
         ready = list(running)
         table = Table(results)
         try:
-            for groups in jobs(base):
+            for groups in islice(jobs(base), skip, None):
                 if time.monotonic() < deadline:
                     running.append(Job(groups, folder))
                     measure(running, running[-1], table, deadline)
