@@ -39,6 +39,7 @@ from benchmarks.leaving_cases import COMPANIES, leaving_cases
 from benchmarks.real_cases import davis
 from benchmarks.results import Row, write_table
 from tracker.locations import shipped
+from tracker.memory.abstention import abstention_threshold
 from tracker.session.drift import (
     FILE_NAME,
     Thresholds,
@@ -142,7 +143,7 @@ def calibrate(bench: Bench, count: int) -> None:
     rules = calibrated_rules(done)
     few = max(1, count // _LEAVING)
     asked = [a for c in COMPANIES for a in asks(bench, leaving_cases(few, c, seed=_CALIBRATION))]
-    redetect = calibrated_redetect(asked)
+    redetect = calibrated_redetect(asked, abstention_threshold(bench.extractor.name))
     origin = {
         "data": f"{len(done)} generated clips (benchmarks/drift.py)",
         "command": f"python -m benchmarks.drift --cases {count} --write",

@@ -204,10 +204,10 @@ def _ask(
     return Ask(here, decision.score, -1.0 if score is None else score)
 
 
-def calibrated_redetect(done: Sequence[Ask]) -> dict[str, float]:
+def calibrated_redetect(done: Sequence[Ask], lowest: float) -> dict[str, float]:
     """The likeness that 95 % of the returned objects have, and of those that have it the lowest
-    score that refuses every absent object."""
+    score that refuses every absent object, but at least `lowest`."""
     likeness = float(np.quantile([ask.appearance for ask in done if ask.here], 0.05))
     absent = [ask.score for ask in done if not ask.here and ask.appearance >= likeness]
-    score = max(absent, default=0.5) + 0.005
+    score = max(lowest, max(absent, default=0.0) + 0.005)
     return {"score": round(score, 3), "likeness": round(likeness, 3)}

@@ -43,6 +43,7 @@ DEMO = Dinov2Config(
     image_size=224,
     mlp_ratio=4,
     attn_implementation="sdpa",
+    colour_share=0.5,  # read by tracker.models.dinov2, which puts colours beside the tokens
 )
 # To tell objects apart matters more here than to tell the places on one object apart.
 _PATCH_WEIGHT = 0.5

@@ -1,4 +1,5 @@
 import json
+import shutil
 import socket
 
 import numpy as np
@@ -8,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Dinov2Config, Dinov2Model
 
 from tracker.errors import ModelError
+from tracker.models.colours import embed_colours
 from tracker.models.dinov2 import FeatureExtractor
 
 
@@ -126,3 +128,20 @@ def test_a_truncated_file_and_another_architecture_are_refused(damaged):
     (path / "config.json").write_text(json.dumps({"model_type": "vit", "hidden_size": 24}))
     with pytest.raises(ModelError, match="expected dinov2, found vit"):
         FeatureExtractor("tiny", path, "0")
+
+
+def test_colours_stand_beside_the_tokens_of_a_model_that_asks_for_them(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "colour_share": 0.25}))
+    image = picture(140, 224)
+    plain = FeatureExtractor("tiny", folder, "0", long_side=224).extract(image)
+    mixed = FeatureExtractor("tiny", tmp_path, "0", long_side=224).extract(image)
+    whole, patches = embed_colours(image, 14)
+    np.testing.assert_allclose(
+        mixed.patches_hwc @ mixed.patches_hwc[0, 0],
+        0.25 * patches @ patches[0, 0] + 0.75 * plain.patches_hwc @ plain.patches_hwc[0, 0],
+        atol=1e-5,
+    )
+    assert len(mixed.global_c) == len(whole) + len(plain.global_c)
+    assert np.linalg.norm(mixed.global_c) == pytest.approx(1, abs=1e-5)

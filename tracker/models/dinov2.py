@@ -1,4 +1,7 @@
-"""DINOv2 features of an image: one vector for the whole, one for every patch of 14 x 14 pixels."""
+"""DINOv2 features of an image: one vector for the whole, one for every patch of 14 x 14 pixels.
+
+A model whose `config.json` has a `colour_share` gets the colours of each patch beside its tokens.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from transformers import AutoConfig, Dinov2Config, Dinov2Model
 
 from tracker.errors import ModelError
+from tracker.models.colours import embed_colours
 from tracker.models.device import pick_device
 from tracker.models.quiet import quiet_transformers
 from tracker.models.registry import resolve
@@ -53,11 +57,12 @@ class FeatureExtractor:
         weights_sha256: str,
         device: torch.device | str = "cpu",
         long_side: int | None = None,
+        colour_share: float | None = None,
     ) -> None:
         """Load `config.json` and `model.safetensors` of `folder`; nothing else, no network.
 
         `long_side` defaults to the size that the model was trained at (518 for the public ones),
-        but at least 448.
+        but at least 448; `colour_share`, 0 to 1, to what its `config.json` says, or 0.
         """
         self.name = name
         self.weights_sha256 = weights_sha256
@@ -65,6 +70,8 @@ class FeatureExtractor:
         self._model = _load(name, Path(folder)).eval()
         torch.nn.Module.to(self._model, self.device)  # transformers hides the type of its own `to`
         self._patch = int(self._model.config.patch_size)
+        configured = getattr(self._model.config, "colour_share", 0.0)
+        self._colour_share = float(configured if colour_share is None else colour_share)
         self.long_side = long_side or max(SMALLEST_LONG_SIDE, int(self._model.config.image_size))
         mean = torch.tensor(IMAGENET_MEAN, device=self.device)
         std = torch.tensor(IMAGENET_STD, device=self.device)
@@ -83,7 +90,8 @@ class FeatureExtractor:
         """Describe an RGB uint8 image of any size; one forward pass.
 
         The global feature is the class token after the last layer norm, the patch features are
-        the other tokens; all are L2-normalised.
+        the other tokens; all are L2-normalised. Where the model asks for colours, cosines are
+        `colour_share` times those of `embed_colours` and, for the rest, those of the tokens.
         """
         rows, columns = self.grid_hw(*image_hwc.shape[:2])
         resized = _resize(image_hwc, rows * self._patch, columns * self._patch)
@@ -91,7 +99,21 @@ class FeatureExtractor:
         pixels = (pixels - self._mean_c11) / self._std_c11
         tokens = self._model(pixel_values=pixels[None]).last_hidden_state[0]
         tokens = torch.nn.functional.normalize(tokens.float(), dim=-1).cpu().numpy()
-        return ImageFeatures(tokens[0].copy(), tokens[1:].reshape(rows, columns, -1).copy())
+        whole, patches = tokens[0].copy(), tokens[1:].reshape(rows, columns, -1).copy()
+        if self._colour_share:
+            colours = embed_colours(resized, self._patch)
+            whole, patches = (
+                _beside(colour, token, self._colour_share)
+                for colour, token in zip(colours, (whole, patches), strict=True)
+            )
+        return ImageFeatures(whole, patches)
+
+
+def _beside(
+    colours: NDArray[np.float32], tokens: NDArray[np.float32], share: float
+) -> NDArray[np.float32]:
+    """Unit vectors whose cosine is the weighted mean of both cosines."""
+    return np.concatenate([share**0.5 * colours, (1 - share) ** 0.5 * tokens], axis=-1)
 
 
 def _resize(image_hwc: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tracker.session.session import TrackSession
 
 RECENT_REFERENCES = 2  # trusted frames of the run that are kept beside the first
-BETTER_BY = 0.03  # appearance score by which a match must beat a mask that is there
+BETTER_BY = 0.07  # of the way from a wrong look to a sound one, by which a match must be better
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,8 @@ class LookAgain(Watch):
             return True
         if iou(mask_hw, now.mask_hw) > SAME_OBJECT_IOU:
             return False  # the reference agrees with what is tracked
-        before = likeness.score(here)
-        return before is None or score >= before + BETTER_BY
+        before, looks = likeness.score(here), self._thresholds.rules.likeness
+        return before is None or score >= before + BETTER_BY * (looks.fine - looks.bad)
 
     def _prompt(self, object_id: int, decision: Decision) -> Prompt:
         assert decision.prompt is not None
