@@ -32,7 +32,7 @@ def embed_colours(
         float32 `c` for the whole image and `hwc` for its grid of patches, c = 2 x `WAVES`; all
         L2-normalised.
     """
-    lab = cv2.cvtColor(np.float32(image_hwc) / 255, cv2.COLOR_RGB2LAB)
+    lab = cv2.cvtColor(image_hwc.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     phases = lab.reshape(-1, 3) @ _frequencies()
     rows, columns = (side // patch for side in image_hwc.shape[:2])
     waves = np.concatenate([np.cos(phases), np.sin(phases)], axis=1)
