@@ -145,3 +145,11 @@ def test_colours_stand_beside_the_tokens_of_a_model_that_asks_for_them(folder, t
     )
     assert len(mixed.global_c) == len(whole) + len(plain.global_c)
     assert np.linalg.norm(mixed.global_c) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_colour_share_outside_0_to_1_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "colour_share": 1.5}))
+    with pytest.raises(ModelError, match=r"colour_share is 1\.5"):
+        FeatureExtractor("tiny", tmp_path, "0")

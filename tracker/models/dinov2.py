@@ -72,6 +72,11 @@ class FeatureExtractor:
         self._patch = int(self._model.config.patch_size)
         configured = getattr(self._model.config, "colour_share", 0.0)
         self._colour_share = float(configured if colour_share is None else colour_share)
+        if not 0 <= self._colour_share <= 1:
+            raise ModelError(
+                f"feature model {name!r}: colour_share is {self._colour_share:g} in "
+                f"{Path(folder) / 'config.json'}; it must lie between 0 and 1"
+            )
         self.long_side = long_side or max(SMALLEST_LONG_SIDE, int(self._model.config.image_size))
         mean = torch.tensor(IMAGENET_MEAN, device=self.device)
         std = torch.tensor(IMAGENET_STD, device=self.device)
