@@ -88,6 +88,7 @@ class TrackSettings:
         exact: one object at a time by SAM2's own code, for its bits.
         precision: float type of the model's arithmetic; `auto` is bfloat16 where it pays.
         compile: compile the model's parts; pays for long videos on a GPU.
+        graphs: record a GPU's kernels once and replay them: the same masks, faster on CUDA.
         batch_frames: how many frames the image encoder takes at once; None for what pays.
         memory_policy: which past frames the model reads; see docs/streaming.md.
         seed: for everything that draws random numbers.
@@ -128,6 +129,7 @@ class TrackSettings:
     exact: bool = False
     precision: Precision = "auto"
     compile: bool = False
+    graphs: bool = False
     batch_frames: int | None = None
     memory_policy: MemoryPolicy = "sam2"
     seed: int = 0

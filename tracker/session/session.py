@@ -118,7 +118,7 @@ class TrackSession:
         if self._given_predictor is not None:
             return self._given_predictor
         settings = self.settings
-        names = ("exact", "precision", "compile", "batch_frames", "memory_policy")
+        names = ("exact", "precision", "compile", "graphs", "batch_frames", "memory_policy")
         switches = {name: getattr(settings, name) for name in names}
         size = settings.image_size
         predictor = load_video_predictor(settings.model, settings.device, size, **switches)
