@@ -25,13 +25,14 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.demo_models import Bench
 from benchmarks.drift_calibration import (
+    EVERY,
     WRONG,
     Followed,
     asks,
     calibrated_cut,
     calibrated_redetect,
     calibrated_rules,
-    every_other,
+    described,
     follow,
 )
 from benchmarks.generated_cases import cases
@@ -48,9 +49,7 @@ from tracker.session.drift import (
     thresholds,
     worst_first,
 )
-from tracker.settings import TrackSettings
 
-EVERY = TrackSettings().appearance_every
 _CALIBRATION, _SCORED = 3, 4  # seeds
 _BRIDGE = 3
 _BUDGETS = (0.02, 0.05, 0.1, 0.2)
@@ -77,11 +76,11 @@ def real_clips(bench: Bench, data: Path, frames: int | None) -> list[Followed]:
     return done
 
 
-def auroc(done: Sequence[Followed], limits: Thresholds, looks: bool = True) -> float:
+def auroc(done: Sequence[Followed], limits: Thresholds) -> float:
     """Of the doubt, over all frames after the prompted one."""
     doubts, wrong = [], []
     for clip in done:
-        doubts += [verdict.doubt for verdict in clip.verdicts(limits, looks)[1:]]
+        doubts += [verdict.doubt for verdict in clip.verdicts(limits)[1:]]
         wrong += [truth < WRONG for truth in clip.ious[1:]]
     return float(roc_auc_score(wrong, doubts))
 
@@ -119,13 +118,14 @@ def score(name: str, done: Sequence[Followed], limits: Thresholds) -> list[Row]:
     frames = sum(len(clip.ious) - 1 for clip in done)
     wrong = np.mean([truth < WRONG for clip in done for truth in clip.ious[1:]])
     episodes = sum(len(drift_episodes(clip.ious)) for clip in done)
-    sparse = [every_other(clip, EVERY) for clip in done]
+    sparse = [described(clip, EVERY) for clip in done]
+    unlooked = [described(clip, None) for clip in done]
     note = f"{frames} frames of {len(done)} clips, {wrong:.0%} wrong"
     every = f"looks every {EVERY} frames"
     return [
         Row(f"{name}: AUROC, {every}", auroc(sparse, limits), note),
         Row(f"{name}: AUROC, looks on every frame", auroc(done, limits), note),
-        Row(f"{name}: AUROC, scores alone", auroc(done, limits, looks=False), note),
+        Row(f"{name}: AUROC, scores alone", auroc(unlooked, limits), note),
         *(
             Row(
                 f"{name}: drift episodes met at {budget:.0%} of the frames",

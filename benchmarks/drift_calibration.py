@@ -1,7 +1,7 @@
 """The thresholds of `configs/drift.json`, chosen on generated clips with truth.
 
 A sign's ramp runs from the median of sound masks (IoU from 0.7) to the median of wrong ones (below
-0.5), and its weight is how well it alone tells them apart (2 x AUROC - 1).
+0.5); the weights of all signs together are those that make what the masks were most likely.
 """
 
 from __future__ import annotations
@@ -11,18 +11,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from benchmarks.demo_models import Bench
 from benchmarks.generated_cases import FrameList
 from benchmarks.leaving_cases import LeavingCase
 from tracker.masks import BoolMask, iou
 from tracker.memory.prompting import find_prompts
-from tracker.session.drift import Ramp, Rules, Thresholds, Verdict, observe, size_sign
-from tracker.session.watch.appearance import Likeness, look, whole_look
-from tracker.session.watch.history import History, RunHistory, judge_run
+from tracker.session.drift import (
+    Observation,
+    Ramp,
+    Rules,
+    Thresholds,
+    Verdict,
+    observe,
+    size_sign,
+)
+from tracker.session.watch.appearance import ABRUPT, Likeness, whole_look
+from tracker.session.watch.history import RunHistory, judge_run
 from tracker.session.watch.run_references import RunReferences
+from tracker.settings import TrackSettings
 
+EVERY = TrackSettings().appearance_every
 SOUND, WRONG = 0.7, 0.5
 _HIGHEST_WEIGHT = 0.95
 _LATER_REFERENCE = 8  # a frame of the clip beside the first
@@ -35,37 +47,56 @@ class Followed:
     """A tracked clip: what a review would know of it, looks of whole frames, true IoUs."""
 
     name: str
-    history: History
+    seen: list[Observation]
     frames_tc: np.ndarray
     ious: list[float]
 
-    def verdicts(self, limits: Thresholds, looks: bool = True) -> list[Verdict]:
-        history = self.history if looks else History(self.history.seen)
-        return judge_run(RunHistory({1: history}), limits)[1]
+    def verdicts(self, limits: Thresholds) -> list[Verdict]:
+        return judge_run(RunHistory({1: self.seen}), limits)[1]
 
 
 def follow(bench: Bench, name: str, frames: FrameList, truth: Sequence[BoolMask]) -> Followed:
     """Track one object from its mask on frame 0, and describe every frame."""
     state = bench.predictor.init_state(frames)
     bench.predictor.add_new_mask(state, 0, 1, truth[0])
-    history, frames_t, ious = History(), [], []
+    likeness = Likeness()
+    seen, frames_t, ious = [], [], []
     for index, (mask,) in bench.predictor.track(state):
-        history.seen.append(observe(mask, index, prompted=index == 0))
         features = bench.extractor.extract(frames[index])
-        seen = look(features, mask.mask_hw)
-        if seen is not None:
-            history.looks[index] = seen
+        if index == 0:
+            likeness.prompt(features, mask.mask_hw)
+        score = likeness.score(features, mask.mask_hw)
+        seen.append(observe(replace(mask, appearance=score), index, prompted=index == 0))
         frames_t.append(whole_look(features))
         ious.append(iou(mask.mask_hw, truth[index]))
-    return Followed(name, history, np.stack(frames_t), ious)
+    return Followed(name, seen, np.stack(frames_t), ious)
 
 
-def every_other(clip: Followed, every: int) -> Followed:
-    """The same clip with looks on every `every`-th frame only, as a watch takes them."""
-    looks = {i: seen for i, seen in clip.history.looks.items() if i % every == 0}
-    return replace(clip, history=History(clip.history.seen, looks))
+def described(clip: Followed, every: int | None) -> Followed:
+    """The clip with appearances where a watch measures them: every few frames, and at events.
+
+    Without any for None.
+    """
+    kept, since, area = [], 0, 0
+    for one in clip.seen:
+        since += 1
+        event = abs(one.area_px - area) > ABRUPT * max(one.area_px, area)
+        area = one.area_px
+        wanted = every is not None and (event or since >= every)
+        since = 0 if wanted else since
+        kept.append(one if wanted else replace(one, appearance=None))
+    return replace(clip, seen=kept)
 
 
+@dataclass(frozen=True)
+class _Signs:
+    """The values of a mask's signs, as far as there are any, and whether it is wrong."""
+
+    values: dict[str, float]
+    wrong: bool
+
+
+_SIGNS = ("presence", "predicted_iou", "size", "likeness")
 _UNTAUGHT = Rules(
     *(Ramp(1.0, 0.0, 0.0),) * 3, Ramp(1.0, 0.5, 1.0), cut=0.5, absent=0.5, doubtful=0.5, trusted=0.5
 )  # fmt: skip
@@ -73,13 +104,15 @@ _UNTAUGHT = Rules(
 
 def calibrated_rules(clips: Sequence[Followed]) -> Rules:
     """Rules from clips; twice, since what counts as trusted depends on them."""
+    watched = [described(clip, EVERY) for clip in clips]
     rules = _UNTAUGHT
     for _ in range(2):
-        limits = _limits(rules)
-        sound, wrong = _signs(clips, limits)
-        ramps = {name: _ramp(sound[name], wrong[name]) for name in sound}
-        rules = Rules(**ramps, cut=0.5, absent=_absent(clips), doubtful=0.5, trusted=0.5)
-        good, bad = _doubts(clips, _limits(rules))
+        rows = _signs(clips, _limits(rules))
+        ramps = {name: _ramp(rows, name) for name in _SIGNS}
+        ramps = _weighted(ramps, _signs(watched, _limits(rules)))
+        absent = _absent(clips, ramps["likeness"])
+        rules = Rules(**ramps, cut=0.5, absent=absent, doubtful=0.5, trusted=0.5)
+        good, bad = _doubts(watched, _limits(rules))
         rules = replace(
             rules,
             doubtful=round(-best_split([-v for v in good], [-v for v in bad]), 2),
@@ -94,42 +127,68 @@ def _limits(rules: Rules) -> Thresholds:
     return Thresholds(rules, -1.0, 1.0, 1.0)
 
 
-def _signs(
-    clips: Iterable[Followed], limits: Thresholds
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """The values of every sign on sound and on wrong masks."""
-    names = ("presence", "predicted_iou", "size", "likeness")
-    sound: dict[str, list[float]] = {name: [] for name in names}
-    wrong: dict[str, list[float]] = {name: [] for name in names}
+def _signs(clips: Iterable[Followed], limits: Thresholds) -> list[_Signs]:
+    """The signs of every mask that is surely sound or wrong."""
+    rows = []
     for clip in clips:
         areas: deque[int] = deque(maxlen=limits.rules.recent)
-        judged = zip(clip.history.seen, clip.verdicts(limits), clip.ious, strict=True)
+        judged = zip(clip.seen, clip.verdicts(limits), clip.ious, strict=True)
         for seen, verdict, truth in judged:
-            kind = sound if truth >= SOUND else wrong if truth < WRONG else None
-            if kind is not None and seen.area_px and not seen.prompted:
-                kind["presence"].append(seen.object_score)
-                kind["predicted_iou"].append(seen.predicted_iou)
-                kind["size"] += [size_sign(seen.area_px, areas)] if areas else []
-                kind["likeness"] += [] if verdict.appearance is None else [verdict.appearance]
+            surely = truth >= SOUND or truth < WRONG
+            if surely and seen.area_px and not seen.prompted:
+                values = {"presence": seen.object_score, "predicted_iou": seen.predicted_iou}
+                if areas:
+                    values["size"] = size_sign(seen.area_px, areas)
+                if verdict.appearance is not None:
+                    values["likeness"] = verdict.appearance
+                rows.append(_Signs(values, truth < WRONG))
             if verdict.trusted:
                 areas.append(seen.area_px)
-    return sound, wrong
+    return rows
 
 
-def _ramp(sound: list[float], wrong: list[float]) -> Ramp:
-    auroc = roc_auc_score([1] * len(sound) + [0] * len(wrong), sound + wrong)
-    fine, bad = float(np.median(sound)), float(np.median(wrong))
-    weight = min(max(2 * auroc - 1, 0.0), _HIGHEST_WEIGHT)
-    return Ramp(round(fine, 3), round(min(bad, fine - 0.01), 3), round(float(weight), 3))
+def _ramp(rows: Sequence[_Signs], name: str) -> Ramp:
+    """From the median of sound masks to that of wrong ones."""
+    fine, bad = (
+        float(np.median([r.values[name] for r in rows if name in r.values and r.wrong == wrong]))
+        for wrong in (False, True)
+    )
+    return Ramp(round(fine, 3), round(min(bad, fine - 0.01), 3), 1.0)
 
 
-def _absent(clips: Iterable[Followed]) -> float:
-    """The share of empty masks that are wrong, half where there are none."""
+def _weighted(ramps: dict[str, Ramp], rows: Sequence[_Signs]) -> dict[str, Ramp]:
+    """The ramps with the weights that make what the masks were most likely, all together.
+
+    `1 - prod(1 - weight x share)` is then a noisy-or model (Pearl, 1988) of the probability that a
+    mask is wrong. A sign that says what another says better gets little weight.
+    """
+    shares_ns = np.array(
+        [[ramps[n].doubt(r.values[n]) if n in r.values else 0.0 for n in ramps] for r in rows]
+    )
+    wrong_n = np.array([r.wrong for r in rows])
+
+    def unlikeliness(logits_s: NDArray[np.float64]) -> float:
+        doubt_n = 1 - np.prod(1 - expit(logits_s) * shares_ns, axis=1)
+        doubt_n = np.clip(doubt_n, 1e-3, 1 - 1e-3)
+        likelihood_n = np.where(wrong_n, doubt_n, 1 - doubt_n)
+        return float(-np.log(likelihood_n).mean() + 1e-3 * np.square(logits_s).sum())
+
+    found = minimize(unlikeliness, np.zeros(len(ramps))).x
+    weights = np.minimum(expit(found), _HIGHEST_WEIGHT)
+    named = zip(ramps.items(), weights, strict=True)
+    return {name: replace(ramp, weight=round(float(weight), 3)) for (name, ramp), weight in named}
+
+
+def _absent(clips: Iterable[Followed], likeness: Ramp) -> float:
+    """The share that is wrong of empty masks on frames on which nothing looks like the object.
+
+    Half where there are none.
+    """
     empty = [
         truth < WRONG
         for clip in clips
-        for seen, truth in zip(clip.history.seen, clip.ious, strict=True)
-        if not seen.area_px
+        for seen, truth in zip(clip.seen, clip.ious, strict=True)
+        if not seen.area_px and seen.appearance is not None and seen.appearance >= likeness.fine
     ]
     return round(float(sum(empty) + 1) / (len(empty) + 2), 3)
 
@@ -182,9 +241,7 @@ def asks(bench: Bench, cases: Iterable[LeavingCase]) -> list[Ask]:
         for index in (0, _LATER_REFERENCE):
             features = bench.extractor.extract(case.frames[index])
             references.add_frame(1, index, features, case.truth_thw[index])
-            seen = look(features, case.truth_thw[index])
-            if seen is not None:
-                likeness.prompt(seen)
+            likeness.prompt(features, case.truth_thw[index])
         places = [case.gone + n for n in _ASKED] + [case.back + n for n in _BACK]
         done += [_ask(bench, case, index, references, likeness) for index in places]
     return done
@@ -198,10 +255,10 @@ def _ask(
     decision = find_prompts(
         image_hwc, references, bench.extractor, bench.prompter, threshold=0.0, features=features
     )[0]
-    seen = look(features, decision.mask_hw)
-    score = None if seen is None else likeness.score(seen)
+    found = decision.mask_hw is not None
+    appearance = likeness.score(features, decision.mask_hw) if found else None
     here = bool(case.truth_thw[index].any())
-    return Ask(here, decision.score, -1.0 if score is None else score)
+    return Ask(here, decision.score, -1.0 if appearance is None else appearance)
 
 
 def calibrated_redetect(done: Sequence[Ask], lowest: float) -> dict[str, float]:

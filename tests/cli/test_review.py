@@ -33,7 +33,7 @@ def test_the_table_names_the_worst_frames_and_the_reason(made):
     assert head.split()[:3] == ["object", "label", "look"]
     assert worst.split()[:2] == ["1", "square"]
     assert f"{ASTRAY}-{FRAMES - 1}" in worst
-    assert "does not look like what was prompted" in " ".join(result.stdout.split())
+    assert "what looks like the object lies elsewhere" in " ".join(result.stdout.split())
     assert "timeline.png" in result.stdout
 
 

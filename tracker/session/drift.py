@@ -30,7 +30,7 @@ REASONS = {
     "presence": "the model doubts that it is there",
     "predicted_iou": "the model doubts its own mask",
     "size": "its size changed abruptly",
-    "likeness": "it does not look like what was prompted",
+    "likeness": "what looks like the object lies elsewhere",
     "cut": "scene cut",
     "absent": "no mask",
 }
@@ -62,7 +62,7 @@ class Rules:
         size: of minus the absolute logarithm of the area over the median of the trusted ones.
         likeness: of the appearance score; see `tracker.session.watch.appearance`.
         cut: doubt on the first frame of another scene.
-        absent: doubt about an empty mask.
+        absent: doubt about an empty mask where nothing looks like the object.
         doubtful: from this doubt on, a mask is doubtful.
         trusted: up to this doubt, later masks may be measured by this one.
         lost_after: an object is lost once its mask was empty on so many frames in a row.
@@ -216,11 +216,13 @@ class Judge:
             self._appearance = None
         if seen.prompted or seen.redetected:
             self._empty = 0
+        if bool(seen.area_px) == bool(self._empty):
+            self._appearance = None  # what goes or comes back is compared anew
+        if seen.appearance is not None:
+            self._appearance = seen.appearance
         if not seen.area_px:
             return self._absent(seen)
         self._empty = 0
-        if seen.appearance is not None:
-            self._appearance = seen.appearance
         doubts = {} if seen.prompted else self._doubts(seen)
         doubt = 1 - prod(1 - each for each in doubts.values())
         trusted = doubt <= self._rules.trusted
@@ -238,21 +240,32 @@ class Judge:
 
     def _absent(self, seen: Observation) -> Verdict:
         self._empty += 1
-        self._appearance = None  # what comes back is compared anew
         state: State = "lost" if self._empty >= self._rules.lost_after else "occluded"
-        return Verdict(seen.frame, state, self._rules.absent, ("absent",))
+        likeness = self._likeness()
+        return Verdict(
+            frame=seen.frame,
+            state=state,
+            doubt=1 - (1 - self._rules.absent) * (1 - likeness),
+            reasons=("absent", "likeness") if likeness >= self._rules.clues else ("absent",),
+            appearance=self._appearance,
+        )
+
+    def _likeness(self) -> float:
+        """The doubt that the newest appearance brings."""
+        if self._appearance is None:
+            return 0.0
+        return self._rules.likeness.doubt(self._appearance)
 
     def _doubts(self, seen: Observation) -> dict[str, float]:
         rules = self._rules
         doubts = {
             "presence": rules.presence.doubt(seen.object_score),
             "predicted_iou": rules.predicted_iou.doubt(seen.predicted_iou),
+            "likeness": self._likeness(),
             "cut": rules.cut if seen.cut else 0.0,
         }
         if self._areas:
             doubts["size"] = rules.size.doubt(size_sign(seen.area_px, self._areas))
-        if self._appearance is not None:
-            doubts["likeness"] = rules.likeness.doubt(self._appearance)
         return doubts
 
     def _weightiest(self, doubts: dict[str, float]) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
-"""Looks, their likeness, and when frames are worth describing; on features painted by hand."""
+"""Whether masks cover what was prompted, and when frames are described; painted by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tracker.session.watch.appearance import Likeness, Sampler, Scenes, look
+from tracker.session.watch.appearance import LEEWAY, PROMPTS_KEPT, Likeness, Sampler, Scenes
 from tracker.types import ImageFeatures, ObjectMask
 
 SIZE_HW = (40, 60)
@@ -29,46 +29,73 @@ def grey(level: int) -> np.ndarray:
     return np.full((*SIZE_HW, 3), level, np.uint8)
 
 
-def test_a_look_is_what_lies_under_the_mask():
-    described = features(0, 0, 0, 1, 1, 1)
-    assert look(described, box_mask(0, 30)).tolist() == [1, 0, 0, 0]
-    assert look(described, box_mask(30, 60)).tolist() == [0, 1, 0, 0]
-    half = look(described, box_mask(20, 40))
-    assert half == pytest.approx([np.sqrt(0.5), np.sqrt(0.5), 0, 0], abs=1e-6)
-    assert look(described, np.zeros(SIZE_HW, bool)) is None
+THING, WALL, DOOR, TWIN = range(4)
+SHOWN = features(WALL, THING, THING, WALL, WALL, WALL)
+THERE = box_mask(10, 30)
 
 
-def unit(*values: float) -> np.ndarray:
-    vector = np.array(values, np.float32)
-    return vector / np.linalg.norm(vector)
-
-
-def test_likeness_is_the_mean_of_prompted_and_average():
+def prompted() -> Likeness:
     likeness = Likeness()
-    assert likeness.score(unit(1, 0)) is None
-    likeness.prompt(unit(1, 0))
-    assert likeness.score(unit(1, 0)) == pytest.approx(1)
-    assert likeness.score(unit(0, 1)) == pytest.approx(0)
+    likeness.prompt(SHOWN, THERE)
+    return likeness
 
 
-def test_the_average_follows_trusted_looks_and_the_prompt_stays():
-    likeness = Likeness()
-    likeness.prompt(unit(1, 0))
-    turned = unit(0.5, 0.87)
-    before = likeness.score(turned)
-    for _ in range(50):
-        likeness.trust(turned)
-    after = likeness.score(turned)
-    assert before == pytest.approx(0.5, abs=0.01)
-    assert after == pytest.approx((0.5 + 1) / 2, abs=0.01)
+def overlap(common: float, union: float) -> float:
+    """Intersection over union of so many patches, as it is counted."""
+    return pytest.approx((common + LEEWAY) / (union + LEEWAY), abs=1e-5)
+
+
+def test_without_a_prompt_there_is_nothing_to_compare_with():
+    assert Likeness().score(SHOWN, THERE) is None
+    empty = Likeness()
+    empty.prompt(SHOWN, box_mask(0, 0))
+    assert empty.score(SHOWN, THERE) is None
+
+
+def test_a_mask_agrees_as_far_as_it_covers_what_looks_like_the_object():
+    moved = features(WALL, WALL, WALL, THING, THING, WALL)
+    likeness = prompted()
+    assert likeness.score(moved, box_mask(30, 50)) == overlap(8, 8)
+    assert likeness.score(moved, box_mask(30, 40)) == overlap(4, 8)  # half of it
+    assert likeness.score(moved, box_mask(30, 60)) == overlap(8, 12)  # and some wall
+    assert likeness.score(moved, box_mask(0, 20)) == overlap(0, 16)  # left behind
+
+
+def test_an_empty_mask_agrees_when_nothing_looks_like_the_object():
+    likeness = prompted()
+    assert likeness.score(features(*[WALL] * 6), box_mask(0, 0)) == 1
+    assert likeness.score(SHOWN, box_mask(0, 0)) == overlap(0, 8)
+
+
+def test_what_other_objects_cover_may_look_the_same():
+    both = features(WALL, THING, THING, WALL, THING, THING)
+    likeness = prompted()
+    assert likeness.score(both, THERE) == overlap(8, 16)
+    assert likeness.score(both, THERE, [box_mask(40, 60)]) == overlap(8, 8)
 
 
 def test_a_second_prompt_adds_a_side_of_the_object():
+    turned = features(WALL, DOOR, DOOR, WALL, WALL, WALL)
+    likeness = prompted()
+    likeness.prompt(turned, THERE)
+    assert likeness.score(turned, THERE) == overlap(8, 8)
+    assert likeness.score(SHOWN, THERE) == overlap(8, 8)
+
+
+def test_the_first_prompt_and_the_newest_are_kept():
+    likeness = prompted()
+    door = features(DOOR, DOOR, DOOR, DOOR, WALL, WALL)
+    likeness.prompt(door, box_mask(40, 50))  # at which the wall is the object
+    for _ in range(PROMPTS_KEPT):
+        likeness.prompt(features(DOOR, TWIN, TWIN, DOOR, DOOR, DOOR), THERE)
+    assert likeness.score(features(*[WALL] * 6), box_mask(0, 0)) == 1
+    assert likeness.score(SHOWN, THERE) == overlap(8, 8)
+
+
+def test_an_object_that_fills_the_picture_is_everywhere():
     likeness = Likeness()
-    likeness.prompt(unit(1, 0))
-    likeness.prompt(unit(0, 1))
-    assert likeness.score(unit(0, 1)) == pytest.approx(1)
-    assert likeness.score(unit(1, 0)) == pytest.approx(0.5)
+    likeness.prompt(SHOWN, box_mask(0, 60))
+    assert likeness.score(SHOWN, box_mask(0, 30)) == overlap(12, 24)
 
 
 def one(area_columns: int) -> tuple[ObjectMask, ...]:
@@ -82,7 +109,8 @@ def test_frames_are_described_every_few_and_at_events():
     assert sampler.wants(grey(100), one(30), {1})  # a prompt
     assert sampler.wants(grey(100), one(8), ())  # an abrupt change of its area
     assert not sampler.wants(grey(100), one(8), ())
-    assert not sampler.wants(grey(100), one(0), ())  # there is nothing to describe
+    assert sampler.wants(grey(100), one(0), ())  # it went
+    assert not sampler.wants(grey(100), one(0), ())
     assert sampler.wants(grey(100), one(30), ())  # it came back
     assert not sampler.stirred
     assert sampler.wants(grey(200), one(30), ())

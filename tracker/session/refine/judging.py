@@ -11,7 +11,7 @@ from tracker.session.identity import ModelIdentity
 from tracker.session.progress import Progress
 from tracker.session.run_folder import RunFolder
 from tracker.session.session import TrackSession
-from tracker.session.watch.appearance import Likeness, look
+from tracker.session.watch.appearance import Likeness
 from tracker.session.watch.watching import DriftWatch
 from tracker.types import ObjectMask, Prompt
 
@@ -36,10 +36,9 @@ class Judging:
         """Show what the object looks like where it was prompted and its mask stays."""
         likeness = self._likeness.setdefault(object_id, Likeness())
         for position in positions:
-            features = self._extractor.extract(self._session.read(position).image_hwc)
-            seen = look(features, stored[position].mask_hw) if position in stored else None
-            if seen is not None:
-                likeness.prompt(seen)
+            if position in stored:
+                features = self._extractor.extract(self._session.read(position).image_hwc)
+                likeness.prompt(features, stored[position].mask_hw)
 
     def judged(self, steps: Iterable[Step]) -> Iterator[Step]:
         """The masks of one walk with verdict and appearance, in its order."""

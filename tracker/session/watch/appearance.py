@@ -1,14 +1,16 @@
-"""Does a mask still show what was prompted? Cosines between features inside masks.
+"""Does a mask cover what was prompted? It is held against what the prompted frames find.
 
-An object's look on one frame is the mean of the patch features under its mask. It is held against
-its looks on the prompted frames, and against a running average of its looks on trusted frames; the
-appearance score is the mean of the two. Features cost a pass through a model, so a frame is only
-described when a `Sampler` asks for it: every few frames, and where something has happened.
+On a prompted frame the patches under the mask show the object, those beside it its surroundings. On
+a later frame a patch looks like the object when the most similar of all these is one of the
+object's. The appearance score is the overlap of the mask with such patches: it falls when a mask
+leaves its object, takes in surroundings, leaves parts out, or is empty while something in the
+picture looks like the object. Features cost a pass through a model, so a frame is only described
+when a `Sampler` asks for it: every few frames, and where something has happened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import cv2
 import numpy as np
@@ -16,54 +18,72 @@ from numpy.typing import NDArray
 
 from tracker.masks import BoolMask
 from tracker.memory.comparison import unit
-from tracker.memory.retrieval import cell_coverage
+from tracker.memory.retrieval import cell_coverage, inside_cells
 from tracker.types import ImageFeatures, ObjectMask
 
 Look = NDArray[np.float32]
-"""One object on one frame: float32, shape (c,), of length 1."""
+"""A whole frame: float32, shape (c,), of length 1."""
 
-AVERAGED = 0.1  # share of the newest look in the running average
+PROMPTS_KEPT = 4  # of one object: the first and the newest
+LEEWAY = 1.0  # patches that always agree: else a single one would decide about a small object
+BESIDE = 0.02  # a patch with no more mask than this shows the surroundings
 ABRUPT = 0.5  # an area that changes by more than this share between two frames is an event
 THUMBNAIL_WH = (32, 18)
 STIRRED = 12.0  # mean absolute difference of two thumbnails, of 255, from which a cut is possible
 
 
-def look(features: ImageFeatures, mask_hw: BoolMask) -> Look | None:
-    """The mean patch feature under a mask, every patch by its share of mask; None if it is empty.
-
-    Args:
-        features: of the whole image.
-        mask_hw: bool, at the image's resolution.
-    """
-    if not mask_hw.any():
-        return None
-    share_hw = cell_coverage(mask_hw, features.grid_hw)
-    return unit(np.tensordot(share_hw, features.patches_hwc, axes=2))
-
-
 class Likeness:
-    """What one object has looked like so far."""
+    """What one object and its surroundings look like on the frames on which it was prompted."""
 
     def __init__(self) -> None:
-        self._prompted: list[Look] = []
-        self._average: Look | None = None
+        self._prompted: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
 
-    def prompt(self, seen: Look) -> None:
-        """Somebody said that this is the object: later looks are held against it."""
-        self._prompted.append(seen)
-        self._average = seen
+    def prompt(self, features: ImageFeatures, mask_hw: BoolMask) -> None:
+        """Somebody said that this is the object: later masks are held against it.
 
-    def trust(self, seen: Look) -> None:
-        """Let the running average follow a trusted look."""
-        mean = seen if self._average is None else self._average
-        self._average = unit((1 - AVERAGED) * mean + AVERAGED * seen)
+        Args:
+            features: of the whole frame.
+            mask_hw: bool, at the frame's resolution; an empty one shows nothing.
+        """
+        if not mask_hw.any():
+            return
+        beside_hw = cell_coverage(mask_hw, features.grid_hw) <= BESIDE
+        own_nc = features.patches_hwc[inside_cells(mask_hw, features.grid_hw)]
+        self._prompted.append((own_nc, features.patches_hwc[beside_hw]))
+        if len(self._prompted) > PROMPTS_KEPT:
+            del self._prompted[1]
 
-    def score(self, seen: Look) -> float | None:
-        """The mean cosine to the nearest prompted look and to the average; None without prompt."""
-        if not self._prompted or self._average is None:
+    def score(
+        self, features: ImageFeatures, mask_hw: BoolMask, others: Iterable[BoolMask] = ()
+    ) -> float | None:
+        """Intersection over union of a mask and what looks like the object; None without prompt.
+
+        1 for an empty mask on a frame on which nothing looks like the object.
+
+        Args:
+            features: of the whole frame; same model as those of the prompts.
+            mask_hw: bool, at the frame's resolution.
+            others: masks of other objects; what they cover may look as it likes.
+        """
+        if not self._prompted:
             return None
-        prompted = max(float(seen @ each) for each in self._prompted)
-        return (prompted + float(seen @ self._average)) / 2
+        share_hw = cell_coverage(mask_hw, features.grid_hw)
+        free_hw = 1 - share_hw
+        for other_hw in others:
+            free_hw = np.minimum(free_hw, 1 - cell_coverage(other_hw, features.grid_hw))
+        alike_hw = self._looks_alike(features)
+        common = float(share_hw[alike_hw].sum()) + LEEWAY
+        return common / (float(share_hw.sum()) + float(free_hw[alike_hw].sum()) + LEEWAY)
+
+    def _looks_alike(self, features: ImageFeatures) -> BoolMask:
+        """The patches that look more like the object than like its surroundings."""
+        own, beside = (np.concatenate(part) for part in zip(*self._prompted, strict=True))
+        if not len(beside):
+            return np.ones(features.grid_hw, np.bool_)
+        nearest_own, nearest_beside = (
+            (features.patches_hwc @ part.T).max(-1) for part in (own, beside)
+        )
+        return np.asarray(nearest_own > nearest_beside)
 
 
 class Sampler:
@@ -112,10 +132,10 @@ class Sampler:
         return float(np.abs(self._thumbnail - before).mean()) > STIRRED
 
     def _changed(self, areas: Mapping[int, int]) -> bool:
-        """Whether an object came, or its area changed abruptly."""
+        """Whether an object came or went, or its area changed abruptly."""
         before, self._areas = self._areas, dict(areas)
         return any(
-            area and abs(area - before.get(i, 0)) > ABRUPT * max(area, before.get(i, 0))
+            abs(area - before.get(i, 0)) > ABRUPT * max(area, before.get(i, 0))
             for i, area in areas.items()
         )
 

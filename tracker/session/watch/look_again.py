@@ -7,7 +7,7 @@ it is not another object, and it looks more like the object than what is tracked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from tracker.session.auto_prompt import open_memory
 from tracker.session.drift import Thresholds, thresholds
 from tracker.session.identity import ModelIdentity
 from tracker.session.propagation import Watch
-from tracker.session.watch.appearance import look
 from tracker.session.watch.run_references import RunReferences
 from tracker.session.watch.watching import DriftWatch, Judged
 from tracker.settings import TrackSettings
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from tracker.session.session import TrackSession
 
 RECENT_REFERENCES = 2  # trusted frames of the run that are kept beside the first
-BETTER_BY = 0.07  # of the way from a wrong look to a sound one, by which a match must be better
+BETTER_BY = 0.1  # by so much a match must agree better with what looks like the object
 
 
 @dataclass(frozen=True)
@@ -188,22 +187,25 @@ class LookAgain(Watch):
         return {
             object_id: self._prompt(object_id, decision)
             for object_id, decision in accepted.items()
-            if self._is_better(decision.mask_hw, now[object_id], features)
+            if self._is_better(decision.mask_hw, now[object_id], features, others)
         }
 
-    def _is_better(self, mask_hw: BoolMask, now: ObjectMask, features: ImageFeatures) -> bool:
+    def _is_better(
+        self,
+        mask_hw: BoolMask,
+        now: ObjectMask,
+        features: ImageFeatures,
+        others: Sequence[BoolMask],
+    ) -> bool:
         """Whether a match looks like the object, and more so than the mask that is there."""
         likeness = self._watch.likeness[now.object_id]
-        there, here = look(features, mask_hw), look(features, now.mask_hw)
-        score = None if there is None else likeness.score(there)
-        if score is None or score < self._thresholds.redetect_likeness:
+        there = likeness.score(features, mask_hw, others)
+        if there is None or there < self._thresholds.redetect_likeness:
             return False
-        if here is None:
-            return True
-        if iou(mask_hw, now.mask_hw) > SAME_OBJECT_IOU:
+        if now.mask_hw.any() and iou(mask_hw, now.mask_hw) > SAME_OBJECT_IOU:
             return False  # the reference agrees with what is tracked
-        before, looks = likeness.score(here), self._thresholds.rules.likeness
-        return before is None or score >= before + BETTER_BY * (looks.fine - looks.bad)
+        here = likeness.score(features, now.mask_hw, others)
+        return here is None or there >= here + BETTER_BY
 
     def _prompt(self, object_id: int, decision: Decision) -> Prompt:
         assert decision.prompt is not None

@@ -204,7 +204,7 @@ def _review(
         frames=history.frames,
         episodes=tuple(worst_first(episodes)),
         verdicts={i: tuple(each) for i, each in verdicts.items()},
-        observations={i: tuple(each.seen) for i, each in sorted(history.objects.items())},
+        observations={i: tuple(each) for i, each in sorted(history.objects.items())},
         cuts=tuple(history.cuts),
         prompts=digest(run.prompts),
         features=features,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tracker.models.dinov2 import FeatureExtractor
-from tracker.session.drift import Judge, Observation, Thresholds, Verdict, observe
-from tracker.session.watch.appearance import Likeness, Look, Sampler, Scenes, look
+from tracker.session.drift import Judge, Thresholds, Verdict, observe
+from tracker.session.watch.appearance import Likeness, Sampler, Scenes
 from tracker.types import Frame, ImageFeatures, ObjectMask, Prompt
 
 
@@ -79,7 +79,9 @@ class DriftWatch:
             self._turn(frame.index)
             self._judge_next(frame, objects)
         elif new := [mask for mask in objects if mask.object_id not in self._verdicts]:
-            self._judge_again(frame, new)
+            self._scenes.is_cut(self.features(frame), stirred=False)
+            self._sampler.described(new)
+            self._judge_all(frame.index, new, objects, cut=False)
         return tuple(self._marked(mask) for mask in objects)
 
     def _marked(self, mask: ObjectMask) -> Judged:
@@ -103,42 +105,50 @@ class DriftWatch:
         prompted = self._prompted.get(frame.index, set())
         if objects and self._sampler.wants(frame.image_hwc, objects, prompted):
             cut = self._scenes.is_cut(self.features(frame), self._sampler.stirred)
-        for mask in objects:
-            self._judge_one(frame, mask, cut)
+        self._judge_all(frame.index, objects, objects, cut)
 
-    def _judge_again(self, frame: Frame, objects: Collection[ObjectMask]) -> None:
-        self._scenes.is_cut(self.features(frame), stirred=False)
-        self._sampler.described(objects)
-        for mask in objects:
-            self._judge_one(frame, mask, cut=False)
+    def _judge_all(
+        self, index: int, wanted: Collection[ObjectMask], objects: Sequence[ObjectMask], cut: bool
+    ) -> None:
+        """Judge the wanted ones of a frame's objects."""
+        for mask in wanted:
+            likeness = self.likeness.setdefault(mask.object_id, Likeness())
+            if self._features and (index, mask.object_id) in self._certain:
+                likeness.prompt(self._features, mask.mask_hw)
+        scores = appearances(self._features, objects, self.likeness)
+        for mask in wanted:
+            place = (index, mask.object_id)
+            found_again = place in self._redetected
+            judge = self._judges.setdefault(mask.object_id, Judge(self._thresholds.rules))
+            seen = observe(
+                replace(mask, appearance=scores.get(mask.object_id)),
+                index,
+                prompted=place in self._certain,
+                redetected=found_again,
+                cut=cut and not found_again,
+            )
+            self._verdicts[mask.object_id] = judge.judge(seen)
 
-    def _judge_one(self, frame: Frame, mask: ObjectMask, cut: bool) -> None:
-        likeness = self.likeness.setdefault(mask.object_id, Likeness())
-        judge = self._judges.setdefault(mask.object_id, Judge(self._thresholds.rules))
-        place = (frame.index, mask.object_id)
-        found_again = place in self._redetected
-        seen = observe(
-            mask,
-            frame.index,
-            prompted=place in self._certain,
-            redetected=found_again,
-            cut=cut and not found_again,
-        )
-        here = look(self._features, mask.mask_hw) if self._features else None
-        self._verdicts[mask.object_id] = judge_look(judge, likeness, seen, here)
 
-
-def judge_look(judge: Judge, likeness: Likeness, seen: Observation, here: Look | None) -> Verdict:
-    """Judge an observation by its look too, and let trusted looks be what later ones must be like.
+def appearances(
+    features: ImageFeatures | None,
+    objects: Collection[ObjectMask],
+    likeness: Mapping[int, Likeness],
+) -> dict[int, float]:
+    """Object id to appearance score on one frame, where there is one.
 
     Args:
-        here: None where the frame was not described; the observation's own appearance holds then.
+        features: of the frame; None where it was not described.
+        objects: all that are tracked on it.
+        likeness: object id to what it looks like.
     """
-    if here is None:
-        return judge.judge(seen)
-    if seen.prompted:
-        likeness.prompt(here)
-    verdict = judge.judge(replace(seen, appearance=likeness.score(here)))
-    if verdict.trusted and not seen.prompted:
-        likeness.trust(here)
-    return verdict
+    if features is None:
+        return {}
+    scores = {}
+    for mask in objects:
+        others = [other.mask_hw for other in objects if other.object_id != mask.object_id]
+        known = likeness.get(mask.object_id)
+        score = known.score(features, mask.mask_hw, others) if known else None
+        if score is not None:
+            scores[mask.object_id] = score
+    return scores
