@@ -3,16 +3,15 @@
     python -m training.bank --images PHOTOS --clips CLIPS --cutouts PEOPLE --output bank.npz
 
 Packing reads the folders once, refuses measuring material, shrinks everything to what a small model
-sees, follows regions of the clips by optical flow, and finds figures in the photographs. A machine
-with a GPU then needs that one file of some tens of megabytes; painted sprites and textures are
-added when it is loaded.
+sees, and follows regions of the clips by optical flow. A machine with a GPU then needs that one
+file of some tens of megabytes; painted sprites and textures are added when it is loaded.
 """
 
 from __future__ import annotations
 
 import tempfile
 import zlib
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +24,6 @@ import torch
 from numpy.typing import NDArray
 
 from training.assets import Assets, Folders, load_assets
-from training.figures import figures
 from training.masklets import carried_regions
 from training.objects import PAINTERS
 from training.textures import Image, Rng, random_texture
@@ -36,11 +34,7 @@ CLIP_HW = (288, 512)
 WINDOW_HW = (144, 256)
 WINDOW_FRAMES = 8
 REGIONS = 4  # of a window
-FIGURES = 4  # of a still
-FIGURE_SIDE = 128
 _QUALITY = 72
-_FRAMES_AS_STILLS = 20  # of each clip
-_FIGURE_TRIES = 32  # boxes drawn in a still
 _PAINTED_SHARE = 0.4  # of all sprites, where there are others
 
 Arrays = dict[str, NDArray[Any]]
@@ -60,18 +54,6 @@ class Windows:
 
 
 @dataclass(frozen=True, eq=False)
-class Figures:
-    """Parts of stills that stand out from what surrounds them.
-
-    still_f: which still; masks_fkhw: uint8 0 or 1, squares of `FIGURE_SIDE`; a figure that is
-    missing is empty.
-    """
-
-    still_f: torch.Tensor
-    masks_fkhw: torch.Tensor
-
-
-@dataclass(frozen=True, eq=False)
 class Bank:
     """What clips are drawn from: images are uint8, channels first, on one device.
 
@@ -85,7 +67,6 @@ class Bank:
         portraits: how many stills, the first ones, have a mask.
         clips: RGB (t, 3, *CLIP_HW), every second frame of each.
         windows: pseudo-masklets of these clips; None where there are none.
-        figures: of the stills; None where there are none.
     """
 
     sprites_n4hw: torch.Tensor
@@ -96,7 +77,6 @@ class Bank:
     portraits: int
     clips: list[torch.Tensor]
     windows: Windows | None
-    figures: Figures | None
 
     @property
     def device(self) -> torch.device:
@@ -121,22 +101,18 @@ def _packed(assets: Assets, rng: Rng, windows: int) -> Arrays:
     masked = {id(image) for image, _ in assets.portraits}
     stills = [image for image, _ in assets.portraits]
     stills += [photo for photo in assets.photos if id(photo) not in masked]
-    stills += [frame for clip in assets.clips for frame in _spread(clip)]
     masks = [np.dstack([mask * np.uint8(255)] * 3) for _, mask in assets.portraits]
     drawn = assets.cutouts[1:] if assets.portraits else assets.cutouts
     followed = _follow(rng, assets.clips, windows)
-    standing_out = _find_figures(stills)
     return {
         **_blobs("stills", [_coded(still, 256) for still in stills]),
         **_blobs("masks", [_coded(mask, 256) for mask in masks]),  # WebP loses colours under alpha
         **_blobs("sprites", [_coded(sprite, 144) for kind in drawn for sprite in kind]),
         "sprite_kinds": np.array([n for n, kind in enumerate(drawn) for _ in kind], np.int64),
         **_blobs("clips", [_film(clip) for clip in assets.clips]),
-        **_blobs("windows", [_bits(masks) for _, _, masks in followed]),
+        **_blobs("windows", [zlib.compress(np.packbits(m).tobytes(), 9) for _, _, m in followed]),
         "window_clips": np.array([clip for clip, _, _ in followed], np.int64),
         "window_frames": np.array([frames for _, frames, _ in followed], np.int64),
-        **_blobs("figures", [_bits(masks) for _, masks in standing_out]),
-        "figure_stills": np.array([still for still, _ in standing_out], np.int64),
     }
 
 
@@ -161,31 +137,6 @@ def _follow(
     return found
 
 
-def _spread(clip: list[Image]) -> list[Image]:
-    """Frames spread evenly over a clip, without the first, which is among the photographs."""
-    step = max(len(clip) // _FRAMES_AS_STILLS, 1)
-    return clip[step::step]
-
-
-def _find_figures(stills: list[Image]) -> list[tuple[int, NDArray[np.uint8]]]:
-    """Numbers of stills with figures, and their masks (FIGURES, FIGURE_SIDE, FIGURE_SIDE)."""
-    with ProcessPoolExecutor() as pool:
-        found = list(pool.map(_figures_of, range(len(stills)), stills, chunksize=8))
-    return [(number, masks) for number, masks in enumerate(found) if masks.any()]
-
-
-def _figures_of(number: int, still: Image) -> NDArray[np.uint8]:
-    cv2.setNumThreads(1)  # the processes are as many as the cores
-    masks = np.zeros((FIGURES, FIGURE_SIDE, FIGURE_SIDE), np.uint8)
-    rng = np.random.default_rng((0, number))
-    for index, mask_hw in enumerate(figures(rng, still, tries=_FIGURE_TRIES, most=FIGURES)):
-        small = cv2.resize(
-            mask_hw.astype(np.float32), masks.shape[1:], interpolation=cv2.INTER_AREA
-        )
-        masks[index] = small > 0.5
-    return masks
-
-
 def _coded(image: NDArray[np.uint8], side: int) -> bytes:
     """WebP of an RGB or RGBA image, its longer side at most 1.5 times `side`."""
     factor = min(1.0, 1.5 * side / max(image.shape[:2]), side / min(image.shape[:2]))
@@ -196,11 +147,6 @@ def _coded(image: NDArray[np.uint8], side: int) -> bytes:
     )
     assert written
     return data.tobytes()
-
-
-def _bits(masks: NDArray[np.uint8]) -> bytes:
-    """Masks of 0 and 1, packed and compressed."""
-    return zlib.compress(np.packbits(masks).tobytes(), 9)
 
 
 def _film(frames: list[Image]) -> bytes:
@@ -262,7 +208,6 @@ def load_bank(
         portraits=len(masks),
         clips=[clip.to(device) for clip in clips],
         windows=_windows(parts, device),
-        figures=_figures(parts, device),
     )
 
 
@@ -325,29 +270,16 @@ def _shares(kinds_n: NDArray[np.int64]) -> NDArray[np.float64]:
 def _windows(parts: Arrays, device: str) -> Windows | None:
     if not len(parts.get("window_clips", ())):
         return None
+    shape = (REGIONS, WINDOW_FRAMES, *WINDOW_HW)
+    masks = [
+        np.unpackbits(np.frombuffer(zlib.decompress(data), np.uint8)).reshape(shape)
+        for data in _split(parts, "windows")
+    ]
     return Windows(
         torch.from_numpy(parts["window_clips"]),
         torch.from_numpy(parts["window_frames"]).to(device),
-        _masks(parts, "windows", (REGIONS, WINDOW_FRAMES, *WINDOW_HW), device),
+        torch.from_numpy(np.stack(masks)).to(device),
     )
-
-
-def _figures(parts: Arrays, device: str) -> Figures | None:
-    if not len(parts.get("figure_stills", ())):
-        return None
-    return Figures(
-        torch.from_numpy(parts["figure_stills"]).to(device),
-        _masks(parts, "figures", (FIGURES, FIGURE_SIDE, FIGURE_SIDE), device),
-    )
-
-
-def _masks(parts: Arrays, name: str, shape: tuple[int, ...], device: str) -> torch.Tensor:
-    """Packed masks, uint8 (n, *shape)."""
-    masks = [
-        np.unpackbits(np.frombuffer(zlib.decompress(data), np.uint8)).reshape(shape)
-        for data in _split(parts, name)
-    ]
-    return torch.from_numpy(np.stack(masks)).to(device)
 
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.annotated import AnnotatedClip, random_window
-from training.bank import WINDOW_FRAMES, Bank, Figures, Windows
+from training.bank import WINDOW_FRAMES, Bank, Windows
 from training.degrading import degrade_clips
-from training.drawing import ASPECTS, Drawn, Scenes
+from training.drawing import Drawn, Scenes
 from training.paths import Dice
 from training.textures import Rng
 
@@ -26,21 +26,19 @@ SMALLEST_PX = 40
 _TRIES = 20  # at an annotated clip, before giving up
 _PREFERRED = 0.6  # a photograph's own object goes before most sprites
 
-Material = Literal["scenes", "regions", "figures"]
-
 
 @dataclass(frozen=True)
 class ClipShape:
     """How many clips, frames and objects a batch holds, and the frames' side in pixels.
 
-    They show drawn scenes, or where the bank has them regions of real clips, or figures of stills.
+    `real` clips show regions of real clips, where there are any.
     """
 
     clips: int
     frames: int
     objects: int
     size: int = 256
-    material: Material = "scenes"
+    real: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +69,8 @@ class DrawnClips:
     @torch.no_grad()
     def batch(self, shape: ClipShape, number: int) -> ClipBatch:
         dice = Dice.of(self._bank.device, self._seed, number)
-        if shape.material == "regions" and self._bank.windows is not None:
+        if shape.real and self._bank.windows is not None:
             return _window_batch(self._bank, self._bank.windows, shape, dice)
-        if shape.material == "figures" and self._bank.figures is not None:
-            return _figure_batch(self._bank, self._bank.figures, shape, dice)
         return _scene_batch(self._bank, shape, dice)
 
 
@@ -121,31 +117,10 @@ def _seen_only(images: Tensor, masks_bkthw: Tensor) -> tuple[Tensor, Tensor]:
 def _window_batch(bank: Bank, windows: Windows, shape: ClipShape, dice: Dice) -> ClipBatch:
     """Random parts of random windows, mirrored, reversed and shaken, with their regions."""
     images, masks = _played(bank, windows, shape, dice)
-    return _viewed(
-        images, masks, _views(dice, shape, torch.ones(2, device=dice.device)), shape, dice
-    )
-
-
-def _figure_batch(bank: Bank, figures: Figures, shape: ClipShape, dice: Dice) -> ClipBatch:
-    """Stills under a slightly shaken camera, with their figures."""
-    numbers = dice.pick(len(figures.still_f), (shape.clips,))
-    stills_b = figures.still_f[numbers]
-    images = bank.stills_m4hw[stills_b, :3][:, None].expand(-1, shape.frames, -1, -1, -1)
-    masks = figures.masks_fkhw[numbers][:, None].expand(-1, shape.frames, -1, -1, -1)
-    # Frames of a usual aspect, squeezed into squares as wide videos are.
-    aspect_b = torch.tensor(ASPECTS, device=dice.device)[dice.pick(len(ASPECTS), (shape.clips,))]
-    wide_b = aspect_b * bank.still_aspect_m[stills_b]
-    reach_b2 = torch.stack([wide_b.clamp(max=1.0), (1 / wide_b).clamp(max=1.0)], -1)
-    return _viewed(images, masks, _views(dice, shape, reach_b2), shape, dice)
-
-
-def _viewed(
-    images: Tensor, masks_btrhw: Tensor, grid: Tensor, shape: ClipShape, dice: Dice
-) -> ClipBatch:
-    """What is seen through the grid, degraded, and random ones of the masks."""
+    grid = _views(dice, shape)
     shown, moved = (
         F.grid_sample(part.flatten(0, 1).float(), grid, "bilinear", beyond, align_corners=False)
-        for part, beyond in ((images, "reflection"), (masks_btrhw, "zeros"))
+        for part, beyond in ((images, "reflection"), (masks, "zeros"))
     )
     both = (shape.clips, shape.frames)
     regions = (moved > 0.5).unflatten(0, both).transpose(1, 2)
@@ -169,24 +144,17 @@ def _played(bank: Bank, windows: Windows, shape: ClipShape, dice: Dice) -> tuple
     return torch.stack(images), masks_btrhw
 
 
-def _views(dice: Dice, shape: ClipShape, reach_b2: Tensor) -> Tensor:
-    """Sampling grids (b x t, h, w, 2) of slightly shaken parts of the picture.
-
-    They reach at most over `reach_b2` of its width and height.
-    """
+def _views(dice: Dice, shape: ClipShape) -> Tensor:
+    """Sampling grids (b x t, h, w, 2) of slightly shaken parts of the picture."""
     one, step = (shape.clips, 1), torch.arange(shape.frames, device=dice.device)
-    reach_b2 = reach_b2 * dice.uniform(one, 0.55, 1.0)
-    zoom = (1 + dice.normal(one, 0.006)) ** step
-    across, along = reach_b2[:, :1] * zoom, reach_b2[:, 1:] * zoom
+    reach = dice.uniform(one, 0.55, 1.0)
+    zoom = reach * (1 + dice.normal(one, 0.006)) ** step
     angle = dice.normal(one, 0.05) + dice.normal(one, 0.006) * step
     mirror = dice.sign(one)
-    x, y = (
-        dice.uniform(one, -1, 1) * (1 - reach) + dice.normal(one, 0.01) * step
-        for reach in reach_b2.split(1, 1)
-    )
+    x, y = (dice.uniform(one, -1, 1) * (1 - reach) + dice.normal(one, 0.01) * step for _ in "xy")
     rows = (
-        torch.stack([across * angle.cos() * mirror, -across * angle.sin(), x], -1),
-        torch.stack([along * angle.sin() * mirror, along * angle.cos(), y], -1),
+        torch.stack([zoom * angle.cos() * mirror, -zoom * angle.sin(), x], -1),
+        torch.stack([zoom * angle.sin() * mirror, zoom * angle.cos(), y], -1),
     )
     size = [shape.clips * shape.frames, 1, shape.size, shape.size]
     return F.affine_grid(torch.stack(rows, 2).flatten(0, 1), size, align_corners=False)

@@ -22,7 +22,7 @@ from training.paths import Dice, random_paths, random_waves
 _HIDES, _LEAVES, _HAS_TWIN = 0.3, 0.12, 0.4
 _PORTRAIT, _PLAYS = 0.4, 0.25
 _STRANGERS = 0.5
-ASPECTS = (1.0, 4 / 3, 16 / 9, 16 / 9, 9 / 16)
+_ASPECTS = (1.0, 4 / 3, 16 / 9, 16 / 9, 9 / 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Scenes:
         self.layers = things + 3
         shape = (clips, self.layers)
         self.speed_b1 = torch.exp(dice.normal((clips, 1), 0.5))
-        self.aspect_b = torch.tensor(ASPECTS, device=dice.device)[dice.pick(5, (clips,))]
+        self.aspect_b = torch.tensor(_ASPECTS, device=dice.device)[dice.pick(5, (clips,))]
         self.sprites_bl = dice.weighted(bank.sprite_shares_n, shape)
         has_twin = dice.chance((clips,), _HAS_TWIN)
         twin_of = torch.where(has_twin, self.sprites_bl[:, 0], self.sprites_bl[:, things])

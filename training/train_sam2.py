@@ -29,7 +29,7 @@ from tracker.locations import shipped
 from tracker.models.precision import cpu_multiplies_bf16
 from training.bank import load_bank
 from training.clip_forward import ClipRunner
-from training.clips import ClipShape, ClipSource, DrawnClips, Material
+from training.clips import ClipShape, ClipSource, DrawnClips
 from training.losses import weighted
 from training.prompts import PromptKind
 
@@ -51,32 +51,24 @@ def demo_stages(load: float) -> tuple[Stage, ...]:
 
     Small frames cost a fraction of the model's own size and teach the same mechanisms (what a
     prompt means, what a memory is for), so the first half sees them; the end sees the full size.
-    Figures, the only whole things in real surroundings, are every second batch.
 
     Args:
         load: of a batch, in frames of `_UNIT` pixels with one object.
     """
 
-    def shape(frames: int, objects: int, size: int, material: Material = "scenes") -> ClipShape:
-        cost = frames if frames > 1 else 0.5  # a frame by itself reads no memory and leaves none
-        clips = load / (cost * objects * (size / _UNIT) ** 2)
-        return ClipShape(max(round(clips), 1), frames, objects, size, material)
+    def shape(frames: int, objects: int, size: int, real: bool = False) -> ClipShape:
+        clips = load / (frames * objects * (size / _UNIT) ** 2)
+        return ClipShape(max(round(clips), 1), frames, objects, size, real)
 
     alone, small = shape(1, 4, 192), shape(1, 4, 256)
-    figures = shape(1, 4, 288, "figures")
     return (
-        Stage(0.15, (alone, small, figures), (0.0, 0.5, 0.3, 0.2)),
-        Stage(
-            0.3,
-            (alone, small, shape(3, 3, 192), shape(4, 3, 192), figures),
-            (0.45, 0.3, 0.15, 0.1),
-        ),
+        Stage(0.15, (alone, small), (0.0, 0.5, 0.3, 0.2)),
+        Stage(0.3, (alone, small, shape(3, 3, 192), shape(4, 3, 192)), (0.45, 0.3, 0.15, 0.1)),
         Stage(
             0.6,
             (
                 *(small, shape(4, 3, 224), shape(6, 3, 192), shape(8, 3, 192)),
-                *(shape(6, 3, 256), shape(6, 3, 224, "regions")),
-                *(figures,) * 6,
+                *(shape(6, 3, 256), shape(6, 3, 224, real=True)),
             ),
             (0.35, 0.37, 0.14, 0.14),
         ),
@@ -84,8 +76,7 @@ def demo_stages(load: float) -> tuple[Stage, ...]:
             1.0,
             (
                 *(shape(1, 4, 320), shape(4, 3, 320), shape(8, 3, 256), shape(8, 3, 288)),
-                *(shape(6, 3, 320), shape(8, 3, 256, "regions")),
-                *(figures,) * 6,
+                *(shape(6, 3, 320), shape(8, 3, 256, real=True)),
             ),
             (0.35, 0.37, 0.14, 0.14),
         ),
@@ -144,7 +135,7 @@ class Trainer:
         shares = np.array(stage.kind_shares)
         if shape.frames == 1:
             shares = shares * [0, 1, 1, 1]
-        if shape.material == "regions":  # a region is no object: only its mask says what is meant
+        if shape.real:  # a region is no object: only its mask says what is meant
             shares = np.array([1.0, 0, 0, 0])
         kind = _KINDS[int(rng.choice(4, p=shares / shares.sum()))]
         corrections = int(shape.frames == 1 and rng.random() < 0.4)

@@ -173,7 +173,7 @@ def test_what_is_packed_comes_back(tmp_path, make_video):
     photographs = _photographs(tmp_path / "photographs")
     folders = Folders(clips=(clip.parent,), cutouts=(photographs,))
     held = pack(folders, tmp_path / "bank.npz", windows=0)
-    assert (held["train_stills"], held["val_stills"]) == (40, 2)  # with frames of the clip
+    assert (held["train_stills"], held["val_stills"]) == (21, 2)  # with a frame of the clip
     for split, count in (("train", 20), ("val", 2)):
         bank = load_bank(
             tmp_path / "bank.npz", sprites=3, textures=1, seed=0, split=split, device="cpu"

@@ -138,8 +138,7 @@ def test_prompts_come_from_the_truth_and_corrections_from_the_error():
 def test_every_batch_of_the_schedule_has_about_the_same_load():
     for stage in demo_stages(400):
         for shape in stage.shapes:
-            frames = shape.frames if shape.frames > 1 else 0.5  # no memory is read or written
-            load = shape.clips * frames * shape.objects * (shape.size / 192) ** 2
+            load = shape.clips * shape.frames * shape.objects * (shape.size / 192) ** 2
             assert load == pytest.approx(400, rel=0.2)
 
 
