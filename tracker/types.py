@@ -214,7 +214,7 @@ class ObjectMask:
         object_score: SAM2's object score logit: positive when the object is present.
         predicted_iou: the decoder's own estimate of the mask's IoU, 0 to 1.
         verdict: the state that the drift watch gave it, None if none has looked.
-        appearance: how much it looks like what was prompted, a cosine, -1 to 1; None if unknown.
+        appearance: overlap with what looks like the prompted object, 0 to 1; None if unknown.
     """
 
     object_id: int
