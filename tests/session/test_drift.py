@@ -94,8 +94,20 @@ def test_an_appearance_holds_until_it_is_measured_again():
     assert back[-1].appearance == 0.95
 
 
-def test_what_comes_back_is_not_judged_by_its_old_appearance():
-    assert judged({"appearance": 0.5}, {"area_px": 0}, {})[-1].state == "visible"
+def test_what_goes_or_comes_back_is_not_judged_by_its_old_appearance():
+    away, back = judged({"appearance": 0.5}, {"area_px": 0}, {})[1:]
+    assert away.doubt == RULES.absent
+    assert (back.state, back.appearance) == ("visible", None)
+
+
+def test_an_empty_mask_is_doubted_while_something_looks_like_the_object():
+    gone = {"area_px": 0, "appearance": 1.0}
+    missed = {"area_px": 0, "appearance": 0.2}
+    _, sound, wrong, later = judged({}, gone, missed, {"area_px": 0})
+    assert (sound.doubt, sound.reasons) == (RULES.absent, ("absent",))
+    assert wrong.doubt == pytest.approx(1 - (1 - RULES.absent) * (1 - RULES.likeness.weight))
+    assert (wrong.state, wrong.reasons) == ("occluded", ("absent", "likeness"))
+    assert (later.state, later.doubt, later.appearance) == ("lost", wrong.doubt, 0.2)
 
 
 def test_a_prompted_mask_is_beyond_doubt_and_the_measure_of_later_ones():
