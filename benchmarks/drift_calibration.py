@@ -64,7 +64,7 @@ def follow(bench: Bench, name: str, frames: FrameList, truth: Sequence[BoolMask]
     for index, (mask,) in bench.predictor.track(state):
         features = bench.extractor.extract(frames[index])
         if index == 0:
-            likeness.prompt(features, mask.mask_hw)
+            likeness.prompt(index, features, mask.mask_hw)
         score = likeness.score(features, mask.mask_hw)
         seen.append(observe(replace(mask, appearance=score), index, prompted=index == 0))
         frames_t.append(whole_look(features))
@@ -242,7 +242,7 @@ def asks(bench: Bench, cases: Iterable[LeavingCase]) -> list[Ask]:
             features = bench.extractor.extract(case.frames[index])
             references.add_frame(1, index, features, case.truth_thw[index])
             if index == 0:  # the later one is a trusted frame, which no mask is held against
-                likeness.prompt(features, case.truth_thw[index])
+                likeness.prompt(index, features, case.truth_thw[index])
         places = [case.gone + n for n in _ASKED] + [case.back + n for n in _BACK]
         done += [_ask(bench, case, index, references, likeness) for index in places]
     return done

@@ -36,7 +36,7 @@ THERE = box_mask(10, 30)
 
 def prompted() -> Likeness:
     likeness = Likeness()
-    likeness.prompt(SHOWN, THERE)
+    likeness.prompt(0, SHOWN, THERE)
     return likeness
 
 
@@ -48,7 +48,7 @@ def overlap(common: float, union: float) -> float:
 def test_without_a_prompt_there_is_nothing_to_compare_with():
     assert Likeness().score(SHOWN, THERE) is None
     empty = Likeness()
-    empty.prompt(SHOWN, box_mask(0, 0))
+    empty.prompt(0, SHOWN, box_mask(0, 0))
     assert empty.score(SHOWN, THERE) is None
 
 
@@ -71,13 +71,13 @@ def test_what_other_objects_cover_may_look_the_same():
     both = features(WALL, THING, THING, WALL, THING, THING)
     likeness = prompted()
     assert likeness.score(both, THERE) == overlap(8, 16)
-    assert likeness.score(both, THERE, [box_mask(40, 60)]) == overlap(8, 8)
+    assert likeness.score(both, THERE, box_mask(40, 60)) == overlap(8, 8)
 
 
 def test_a_second_prompt_adds_a_side_of_the_object():
     turned = features(WALL, DOOR, DOOR, WALL, WALL, WALL)
     likeness = prompted()
-    likeness.prompt(turned, THERE)
+    likeness.prompt(9, turned, THERE)
     assert likeness.score(turned, THERE) == overlap(8, 8)
     assert likeness.score(SHOWN, THERE) == overlap(8, 8)
 
@@ -85,16 +85,25 @@ def test_a_second_prompt_adds_a_side_of_the_object():
 def test_the_first_prompt_and_the_newest_are_kept():
     likeness = prompted()
     door = features(DOOR, DOOR, DOOR, DOOR, WALL, WALL)
-    likeness.prompt(door, box_mask(40, 50))  # at which the wall is the object
-    for _ in range(PROMPTS_KEPT):
-        likeness.prompt(features(DOOR, TWIN, TWIN, DOOR, DOOR, DOOR), THERE)
+    likeness.prompt(1, door, box_mask(40, 50))  # at which the wall is the object
+    for frame in range(2, 2 + PROMPTS_KEPT):
+        likeness.prompt(frame, features(DOOR, TWIN, TWIN, DOOR, DOOR, DOOR), THERE)
     assert likeness.score(features(*[WALL] * 6), box_mask(0, 0)) == 1
     assert likeness.score(SHOWN, THERE) == overlap(8, 8)
 
 
+def test_a_frame_that_is_prompted_anew_shows_the_new_mask():
+    picture = features(THING, THING, DOOR, DOOR, DOOR, DOOR)
+    likeness = Likeness()
+    for shown in (box_mask(0, 20), box_mask(20, 60)):
+        likeness.prompt(0, picture, shown)
+    assert likeness.score(picture, box_mask(20, 60)) == overlap(16, 16)
+    assert likeness.score(picture, box_mask(0, 20)) == overlap(0, 24)
+
+
 def test_an_object_that_fills_the_picture_is_everywhere():
     likeness = Likeness()
-    likeness.prompt(SHOWN, box_mask(0, 60))
+    likeness.prompt(0, SHOWN, box_mask(0, 60))
     assert likeness.score(SHOWN, box_mask(0, 30)) == overlap(12, 24)
 
 

@@ -10,8 +10,9 @@ import pytest
 from tests.drifting_runs import ASTRAY, DISC, EMPTY, FRAMES, SQUARE, disc, picture, square, tracked
 from tracker.models.dinov2 import load_features
 from tracker.session.drift import thresholds
-from tracker.session.watch.watching import DriftWatch
-from tracker.types import Frame, ObjectMask, Prompt
+from tracker.session.watch.appearance import Likeness
+from tracker.session.watch.watching import DriftWatch, appearances
+from tracker.types import Frame, ImageFeatures, ObjectMask, Prompt
 
 PROMPTS = (Prompt(0, SQUARE, mask_hw=square(0)), Prompt(0, DISC, mask_hw=disc(0)))
 
@@ -27,6 +28,22 @@ def watch(extractor):
         return DriftWatch(thresholds("demo", "demo"), extractor, prompts or PROMPTS, every=4)
 
     return make
+
+
+def test_objects_that_look_the_same_do_not_spoil_each_others_scores():
+    patches_hwc = np.zeros((4, 6, 2), np.float32)
+    patches_hwc[..., 0] = 1
+    patches_hwc[:, [1, 4]] = (0, 1)  # two columns of the same thing before a wall
+    described = ImageFeatures(patches_hwc[0, 0], patches_hwc)
+    columns = [np.arange(6) == 1, np.arange(6) == 4]
+    masks = [np.kron(np.tile(c, (4, 1)), np.ones((10, 10), bool)) for c in columns]
+    objects = [ObjectMask(i + 1, mask_hw, 5.0, 0.9) for i, mask_hw in enumerate(masks)]
+    likeness = {1: Likeness(), 2: Likeness()}
+    likeness[1].prompt(0, described, masks[0] | masks[1])
+    assert appearances(described, objects, likeness) == {1: 1.0}
+    alone = appearances(described, objects[:1], likeness)
+    assert alone[1] == pytest.approx((4 + 1) / (8 + 1))
+    assert appearances(None, objects, likeness) == {}
 
 
 def frame(index: int, image_hwc: np.ndarray | None = None) -> Frame:

@@ -37,8 +37,9 @@ class Judging:
         likeness = self._likeness.setdefault(object_id, Likeness())
         for position in positions:
             if position in stored:
-                features = self._extractor.extract(self._session.read(position).image_hwc)
-                likeness.prompt(features, stored[position].mask_hw)
+                frame = self._session.read(position)
+                features = self._extractor.extract(frame.image_hwc)
+                likeness.prompt(frame.index, features, stored[position].mask_hw)
 
     def judged(self, steps: Iterable[Step]) -> Iterator[Step]:
         """The masks of one walk with verdict and appearance, in its order."""

@@ -10,7 +10,7 @@ when a `Sampler` asks for it: every few frames, and where something has happened
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import cv2
 import numpy as np
@@ -36,12 +36,13 @@ class Likeness:
     """What one object and its surroundings look like on the frames on which it was prompted."""
 
     def __init__(self) -> None:
-        self._prompted: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self._prompted: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
-    def prompt(self, features: ImageFeatures, mask_hw: BoolMask) -> None:
-        """Somebody said that this is the object: later masks are held against it.
+    def prompt(self, frame: int, features: ImageFeatures, mask_hw: BoolMask) -> None:
+        """Somebody said that this is the object: other masks are held against it.
 
         Args:
+            frame: index in the video; what was known from it before is replaced.
             features: of the whole frame.
             mask_hw: bool, at the frame's resolution; an empty one shows nothing.
         """
@@ -49,12 +50,12 @@ class Likeness:
             return
         beside_hw = cell_coverage(mask_hw, features.grid_hw) <= BESIDE
         own_nc = features.patches_hwc[inside_cells(mask_hw, features.grid_hw)]
-        self._prompted.append((own_nc, features.patches_hwc[beside_hw]))
+        self._prompted[frame] = own_nc, features.patches_hwc[beside_hw]
         if len(self._prompted) > PROMPTS_KEPT:
-            del self._prompted[1]
+            del self._prompted[list(self._prompted)[1]]
 
     def score(
-        self, features: ImageFeatures, mask_hw: BoolMask, others: Iterable[BoolMask] = ()
+        self, features: ImageFeatures, mask_hw: BoolMask, others_hw: BoolMask | None = None
     ) -> float | None:
         """Intersection over union of a mask and what looks like the object; None without prompt.
 
@@ -63,21 +64,21 @@ class Likeness:
         Args:
             features: of the whole frame; same model as those of the prompts.
             mask_hw: bool, at the frame's resolution.
-            others: masks of other objects; what they cover may look as it likes.
+            others_hw: bool, where other objects are; what they cover may look as it likes.
         """
         if not self._prompted:
             return None
         share_hw = cell_coverage(mask_hw, features.grid_hw)
         free_hw = 1 - share_hw
-        for other_hw in others:
-            free_hw = np.minimum(free_hw, 1 - cell_coverage(other_hw, features.grid_hw))
+        if others_hw is not None:
+            free_hw = np.minimum(free_hw, 1 - cell_coverage(others_hw, features.grid_hw))
         alike_hw = self._looks_alike(features)
         common = float(share_hw[alike_hw].sum()) + LEEWAY
         return common / (float(share_hw.sum()) + float(free_hw[alike_hw].sum()) + LEEWAY)
 
     def _looks_alike(self, features: ImageFeatures) -> BoolMask:
         """The patches that look more like the object than like its surroundings."""
-        own, beside = (np.concatenate(part) for part in zip(*self._prompted, strict=True))
+        own, beside = (np.concatenate(part) for part in zip(*self._prompted.values(), strict=True))
         if not len(beside):
             return np.ones(features.grid_hw, np.bool_)
         nearest_own, nearest_beside = (

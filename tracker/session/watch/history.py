@@ -102,7 +102,7 @@ def _prompted_likeness(
         features = extractor.extract(read(frame.index)) if shown else None
         for mask in shown:
             assert features is not None
-            likeness[mask.object_id].prompt(features, mask.mask_hw)
+            likeness[mask.object_id].prompt(frame.index, features, mask.mask_hw)
     return likeness
 
 

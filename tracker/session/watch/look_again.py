@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tracker.masks import BoolMask, iou
 from tracker.memory.prompting import SAME_OBJECT_IOU, Decision, find_prompts
 from tracker.memory.store import ReferenceMemory
@@ -199,12 +201,13 @@ class LookAgain(Watch):
     ) -> bool:
         """Whether a match looks like the object, and more so than the mask that is there."""
         likeness = self._watch.likeness[now.object_id]
-        there = likeness.score(features, mask_hw, others)
+        others_hw = np.any(others, axis=0) if others else None
+        there = likeness.score(features, mask_hw, others_hw)
         if there is None or there < self._thresholds.redetect_likeness:
             return False
         if now.mask_hw.any() and iou(mask_hw, now.mask_hw) > SAME_OBJECT_IOU:
             return False  # the reference agrees with what is tracked
-        here = likeness.score(features, now.mask_hw, others)
+        here = likeness.score(features, now.mask_hw, others_hw)
         return here is None or there >= here + BETTER_BY
 
     def _prompt(self, object_id: int, decision: Decision) -> Prompt:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from tracker.models.dinov2 import FeatureExtractor
 from tracker.session.drift import Judge, Thresholds, Verdict, observe
 from tracker.session.watch.appearance import Likeness, Sampler, Scenes
@@ -114,7 +116,7 @@ class DriftWatch:
         for mask in wanted:
             likeness = self.likeness.setdefault(mask.object_id, Likeness())
             if self._features and (index, mask.object_id) in self._certain:
-                likeness.prompt(self._features, mask.mask_hw)
+                likeness.prompt(index, self._features, mask.mask_hw)
         scores = appearances(self._features, objects, self.likeness)
         for mask in wanted:
             place = (index, mask.object_id)
@@ -142,13 +144,16 @@ def appearances(
         objects: all that are tracked on it.
         likeness: object id to what it looks like.
     """
-    if features is None:
+    if features is None or not objects:
         return {}
+    covers_hw = np.zeros(next(iter(objects)).mask_hw.shape, np.uint16)
+    for mask in objects:
+        covers_hw += mask.mask_hw
     scores = {}
     for mask in objects:
-        others = [other.mask_hw for other in objects if other.object_id != mask.object_id]
         known = likeness.get(mask.object_id)
-        score = known.score(features, mask.mask_hw, others) if known else None
+        others_hw = covers_hw > mask.mask_hw
+        score = known.score(features, mask.mask_hw, others_hw) if known else None
         if score is not None:
             scores[mask.object_id] = score
     return scores
