@@ -21,10 +21,13 @@ FOUND = (30, 10, 60, 46)
 
 
 class Script(Watch):
-    """Prompts where it is told to: `at` maps a position to its prompt, `down_to` to its gap."""
+    """Prompts where it is told to: `at` maps a position to its prompt, `down_to` to its gap.
 
-    def __init__(self, at=None, down_to=None):
-        self.at, self.down_to = at or {}, down_to or {}
+    On the way back, masks below `ends` do not hold.
+    """
+
+    def __init__(self, at=None, down_to=None, ends=0):
+        self.at, self.down_to, self.ends = at or {}, down_to or {}, ends
         self.calls, self.told = [], []
 
     def after(self, position, objects):
@@ -34,6 +37,9 @@ class Script(Watch):
 
     def gap(self, object_id, position):
         return self.down_to.get(position)
+
+    def holds(self, position, objects):
+        return position >= self.ends
 
     def saw(self, position, objects):
         self.told.append(position)
@@ -115,6 +121,14 @@ def test_the_gap_is_filled_backward_for_that_object_alone(small_predictor):
     expected = dict(small_predictor.track(state, 8, 3, reverse=True))
     for position, (mask,) in steps[-3:]:
         assert (expected[position][0].mask_hw == mask.mask_hw).all()
+
+
+def test_the_way_back_ends_at_the_first_mask_that_does_not_hold(small_predictor):
+    watch = Script({8: redetect(8), 10: redetect(10, object_id=2)}, {8: 3, 10: 8}, ends=6)
+    prompts = {**PROMPTS, 2: {2: Prompt(2, 2, box_xyxy=BOX)}}
+    steps = list(propagate(small_predictor, Noise(), prompts, "forward", watch=watch))
+    back = steps[1 + FRAMES - 1 + 1 :]  # all positions but 0, two of them twice
+    assert [(at, objects[0].object_id) for at, objects in back] == [(7, 1), (6, 1), (9, 2), (8, 2)]
 
 
 def test_a_gap_that_was_filled_is_not_filled_further(small_predictor, tmp_path, monkeypatch):

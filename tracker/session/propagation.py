@@ -55,6 +55,14 @@ class Watch(Protocol):
         """
         return None
 
+    def holds(self, position: int, objects: tuple[ObjectMask, ...]) -> bool:
+        """Whether masks that were made again in a gap are better than what is there.
+
+        Called for every position of a gap, on the way back. The first that does not hold ends it:
+        there, and before, the masks stay as they are.
+        """
+        return True
+
     def marked(self, frame: Frame, objects: tuple[ObjectMask, ...]) -> tuple[ObjectMask, ...]:
         """The masks of a frame as they are to be stored: with verdicts, say.
 
@@ -179,6 +187,8 @@ class _Propagation:
                 if walk.before is None:
                     yield position, objects
                 elif shown := tuple(m for m in objects if position < walk.before[m.object_id]):
+                    if walk.name == "gap" and self.watch and not self.watch.holds(position, shown):
+                        break
                     yield position, shown
 
     def _passes(self) -> Iterator[Pass]:

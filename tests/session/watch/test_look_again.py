@@ -103,6 +103,14 @@ def test_tracking_goes_on_from_there(found_again):
     assert iou(mask.mask_hw, truth_hw) > 0.5
 
 
+def test_nothing_is_filled_in_where_it_was_away(found_again):
+    run, _ = found_again
+    back = run.prompts[1].frame
+    masks = {frame.index: frame.objects[0].mask_hw for frame in run.frames()}
+    assert not any(masks[index].any() for index in range(SEEN + 1, BACK))
+    assert all(masks[index].any() for index in range(BACK, back))
+
+
 def test_states_and_appearance_are_stored(found_again):
     run, _ = found_again
     masks = [frame.objects[0] for frame in run.frames()]

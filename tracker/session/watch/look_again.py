@@ -23,7 +23,7 @@ from tracker.session.drift import Thresholds, thresholds
 from tracker.session.identity import ModelIdentity
 from tracker.session.propagation import Watch
 from tracker.session.watch.run_references import RunReferences
-from tracker.session.watch.watching import DriftWatch, Judged
+from tracker.session.watch.watching import DriftWatch, Judged, appearances
 from tracker.settings import TrackSettings
 from tracker.types import Frame, ImageFeatures, ObjectMask, Prompt
 
@@ -110,6 +110,15 @@ class LookAgain(Watch):
     def gap(self, object_id: int, position: int) -> int | None:
         """Down to where the object went astray."""
         return self._gaps.get((object_id, position))
+
+    def holds(self, position: int, objects: tuple[ObjectMask, ...]) -> bool:
+        """Whether they look like their objects, as a match must: where one is away, none does."""
+        features = self._eyes.extractor.extract(self._read(position).image_hwc)
+        scores = appearances(features, objects, self._watch.likeness)
+        least = self._thresholds.redetect_likeness
+        return all(
+            mask.mask_hw.any() and scores.get(mask.object_id, 0.0) >= least for mask in objects
+        )
 
     def saw(self, position: int, objects: tuple[ObjectMask, ...]) -> None:
         self._take_in(position, self._read(position), objects)
