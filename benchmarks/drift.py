@@ -2,12 +2,13 @@
 
     python -m benchmarks.drift [--cases 16] [--data DIR] [--write]
 
-As a detector of frames with a true IoU below 0.5: the AUROC of the doubt; and which share of the
-drift episodes (stretches below 0.5 after a better frame) is met by a person who looks at 5 %
-of the frames, in the order of `track review`. On generated clips, and on real video with --data,
-each tracked from a first-frame mask: a poor prompt is no drift, and nothing but SAM2's own scores
-could tell. With --write the thresholds of the demo models in `configs/drift.json` are first chosen
-anew, on other clips than those that are scored.
+As a detector of frames with a true IoU below 0.5: the AUROC of the doubt; how many wrong masks, and
+how many sound ones (from 0.7), are held to be doubtful; and which share of the drift episodes
+(stretches below 0.5 after a better frame) is met by a person who looks at 5 % of the frames, in the
+order of `track review`. On generated clips, and on real video with --data, each tracked from a
+first-frame mask: a poor prompt is no drift, and nothing but SAM2's own scores could tell. With
+--write the thresholds of the demo models in `configs/drift.json` are first chosen anew, on other
+clips than those that are scored.
 Writes `benchmarks/results/drift.{md,json}`.
 """
 
@@ -26,6 +27,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.demo_models import Bench
 from benchmarks.drift_calibration import (
     EVERY,
+    SOUND,
     WRONG,
     Followed,
     asks,
@@ -85,6 +87,18 @@ def auroc(done: Sequence[Followed], limits: Thresholds) -> float:
     return float(roc_auc_score(wrong, doubts))
 
 
+def doubtful_shares(done: Sequence[Followed], limits: Thresholds) -> dict[str, float]:
+    """The shares of wrong and of sound masks, without empty ones, that are doubtful."""
+    states: dict[str, list[bool]] = {"wrong": [], "sound": []}
+    for clip in done:
+        rows = zip(clip.verdicts(limits), clip.seen, clip.ious, strict=True)
+        for verdict, seen, truth in rows:
+            kind = "wrong" if truth < WRONG else "sound" if truth >= SOUND else None
+            if kind is not None and seen.area_px and not seen.prompted:
+                states[kind].append(verdict.state == "doubtful")
+    return {kind: float(np.mean(each)) for kind, each in states.items()}
+
+
 def drift_episodes(ious: Sequence[float]) -> list[range]:
     """Stretches of wrong frames that follow a better one; up to 2 better frames do not part them.
 
@@ -126,6 +140,10 @@ def score(name: str, done: Sequence[Followed], limits: Thresholds) -> list[Row]:
         Row(f"{name}: AUROC, {every}", auroc(sparse, limits), note),
         Row(f"{name}: AUROC, looks on every frame", auroc(done, limits), note),
         Row(f"{name}: AUROC, scores alone", auroc(unlooked, limits), note),
+        *(
+            Row(f"{name}: {kind} masks held to be doubtful, {every}", share, note)
+            for kind, share in doubtful_shares(sparse, limits).items()
+        ),
         *(
             Row(
                 f"{name}: drift episodes met at {budget:.0%} of the frames",
