@@ -97,12 +97,13 @@ def _prompted_likeness(
     from tracker.session.watch.appearance import Likeness
 
     likeness = {i: Likeness() for i in prompted}
-    for frame in run.frames():
-        shown = [m for m in frame.objects if _is_certain(prompted, m.object_id, frame.index)]
-        features = extractor.extract(read(frame.index)) if shown else None
-        for mask in shown:
-            assert features is not None
-            likeness[mask.object_id].prompt(frame.index, features, mask.mask_hw)
+    places = {frame for prompts in prompted.values() for frame in prompts}
+    for index in sorted(places.intersection(run.frame_indices)):
+        objects = run.frame_masks(index).objects
+        if shown := [m for m in objects if _is_certain(prompted, m.object_id, index)]:
+            features = extractor.extract(read(index))
+            for mask in shown:
+                likeness[mask.object_id].prompt(index, features, mask.mask_hw)
     return likeness
 
 
