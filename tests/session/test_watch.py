@@ -23,11 +23,11 @@ FOUND = (30, 10, 60, 46)
 class Script(Watch):
     """Prompts where it is told to: `at` maps a position to its prompt, `down_to` to its gap.
 
-    On the way back, masks below `ends` do not hold.
+    On the way back, masks on the positions `weak` do not hold.
     """
 
-    def __init__(self, at=None, down_to=None, ends=0):
-        self.at, self.down_to, self.ends = at or {}, down_to or {}, ends
+    def __init__(self, at=None, down_to=None, weak=()):
+        self.at, self.down_to, self.weak = at or {}, down_to or {}, weak
         self.calls, self.told = [], []
 
     def after(self, position, objects):
@@ -39,7 +39,7 @@ class Script(Watch):
         return self.down_to.get(position)
 
     def holds(self, position, objects):
-        return position >= self.ends
+        return position not in self.weak
 
     def saw(self, position, objects):
         self.told.append(position)
@@ -123,12 +123,17 @@ def test_the_gap_is_filled_backward_for_that_object_alone(small_predictor):
         assert (expected[position][0].mask_hw == mask.mask_hw).all()
 
 
-def test_the_way_back_ends_at_the_first_mask_that_does_not_hold(small_predictor):
-    watch = Script({8: redetect(8), 10: redetect(10, object_id=2)}, {8: 3, 10: 8}, ends=6)
-    prompts = {**PROMPTS, 2: {2: Prompt(2, 2, box_xyxy=BOX)}}
-    steps = list(propagate(small_predictor, Noise(), prompts, "forward", watch=watch))
-    back = steps[1 + FRAMES - 1 + 1 :]  # all positions but 0, two of them twice
-    assert [(at, objects[0].object_id) for at, objects in back] == [(7, 1), (6, 1), (9, 2), (8, 2)]
+def test_masks_in_a_gap_that_do_not_hold_are_not_handed_on(small_predictor):
+    def back(weak):
+        watch = Script({8: redetect(8)}, {8: 3}, weak)
+        steps = list(propagate(small_predictor, Noise(), PROMPTS, "forward", watch=watch))
+        return steps[FRAMES:]  # all positions but 0, one of them twice
+
+    whole, parts = back(()), back((5, 7))
+    assert [position for position, _ in whole] == [7, 6, 5, 4, 3]
+    assert [position for position, _ in parts] == [6, 4, 3]
+    for position, (mask,) in parts:
+        assert np.array_equal(mask.mask_hw, dict(whole)[position][0].mask_hw)
 
 
 def test_a_gap_that_was_filled_is_not_filled_further(small_predictor, tmp_path, monkeypatch):

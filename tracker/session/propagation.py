@@ -56,10 +56,10 @@ class Watch(Protocol):
         return None
 
     def holds(self, position: int, objects: tuple[ObjectMask, ...]) -> bool:
-        """Whether masks that were made again in a gap are better than what is there.
+        """Whether masks that were made again in a gap are to be handed on.
 
-        Called for every position of a gap, on the way back. The first that does not hold ends it:
-        there, and before, the masks stay as they are.
+        Called for every position of a gap, on the way back. Where they do not hold, the masks stay
+        as they are.
         """
         return True
 
@@ -186,10 +186,17 @@ class _Propagation:
             for position, objects in self._run(number, walk, here):
                 if walk.before is None:
                     yield position, objects
-                elif shown := tuple(m for m in objects if position < walk.before[m.object_id]):
-                    if walk.name == "gap" and self.watch and not self.watch.holds(position, shown):
-                        break
+                elif shown := self._handed_on(walk, walk.before, position, objects):
                     yield position, shown
+
+    def _handed_on(
+        self, walk: Pass, before: Mapping[int, int], position: int, objects: tuple[ObjectMask, ...]
+    ) -> tuple[ObjectMask, ...]:
+        """Those of the objects whose masks take the place of what an earlier pass has made."""
+        shown = tuple(mask for mask in objects if position < before[mask.object_id])
+        if shown and self.watch and walk.name == "gap" and not self.watch.holds(position, shown):
+            return ()
+        return shown
 
     def _passes(self) -> Iterator[Pass]:
         """In order. The gaps are known once the forward pass is done, so this is lazy."""

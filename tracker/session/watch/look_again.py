@@ -112,12 +112,14 @@ class LookAgain(Watch):
         return self._gaps.get((object_id, position))
 
     def holds(self, position: int, objects: tuple[ObjectMask, ...]) -> bool:
-        """Whether they look like their objects, as a match must: where one is away, none does."""
+        """Whether those that are not empty look like their objects, as a match must."""
+        if not any(mask.mask_hw.any() for mask in objects):
+            return True  # what is seen again here was not here before
         features = self._eyes.extractor.extract(self._read(position).image_hwc)
         scores = appearances(features, objects, self._watch.likeness)
         least = self._thresholds.redetect_likeness
         return all(
-            mask.mask_hw.any() and scores.get(mask.object_id, 0.0) >= least for mask in objects
+            scores.get(mask.object_id, 0.0) >= least for mask in objects if mask.mask_hw.any()
         )
 
     def saw(self, position: int, objects: tuple[ObjectMask, ...]) -> None:
