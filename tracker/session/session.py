@@ -277,3 +277,6 @@ class _Recorded(Watch):
 
     def gap(self, object_id: int, position: int) -> int | None:
         return self.watch.gap(object_id, position)
+
+    def holds(self, position: int, objects: tuple[ObjectMask, ...]) -> bool:
+        return self.watch.holds(position, objects)

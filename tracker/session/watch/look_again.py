@@ -112,14 +112,18 @@ class LookAgain(Watch):
         return self._gaps.get((object_id, position))
 
     def holds(self, position: int, objects: tuple[ObjectMask, ...]) -> bool:
-        """Whether those that are not empty look like their objects, as a match must."""
+        """Whether no mask would agree better with what looks like the object if it were empty."""
         if not any(mask.mask_hw.any() for mask in objects):
-            return True  # what is seen again here was not here before
+            return True
         features = self._eyes.extractor.extract(self._read(position).image_hwc)
-        scores = appearances(features, objects, self._watch.likeness)
-        least = self._thresholds.redetect_likeness
+        nothing = [replace(mask, mask_hw=np.zeros_like(mask.mask_hw)) for mask in objects]
+        scores, without = (
+            appearances(features, masks, self._watch.likeness) for masks in (objects, nothing)
+        )
         return all(
-            scores.get(mask.object_id, 0.0) >= least for mask in objects if mask.mask_hw.any()
+            scores.get(mask.object_id, 0.0) >= without.get(mask.object_id, 0.0) + BETTER_BY
+            for mask in objects
+            if mask.mask_hw.any()
         )
 
     def saw(self, position: int, objects: tuple[ObjectMask, ...]) -> None:
