@@ -135,13 +135,8 @@ def test_a_run_that_was_interrupted_after_it_found_the_object_ends_the_same(
     resumed = resume(tmp_path / "run", progress=again)
     assert again.texts[0] == f"going on from frame {run.prompts[1].frame}"
     assert [p.to_json() for p in resumed.prompts] == [p.to_json() for p in run.prompts]
-    for whole, parts in zip(run.frames(), resumed.frames(), strict=True):
-        for mask, same in zip(whole.objects, parts.objects, strict=True):
-            assert np.array_equal(mask.mask_hw, same.mask_hw)
-            assert (mask.state, mask.appearance) == (same.state, same.appearance)
-            # Scores are stored with four digits, and the last bits vary with the memory's layout.
-            scores = (same.object_score, same.predicted_iou)
-            assert (mask.object_score, mask.predicted_iou) == pytest.approx(scores, abs=2e-4)
+    stored = [(f.name, f.read_text()) for f in (run.path / "masklets").iterdir()]
+    assert stored == [(name, (resumed.path / "masklets" / name).read_text()) for name, _ in stored]
 
 
 def test_off_means_off(clip, demo):
