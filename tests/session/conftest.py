@@ -59,9 +59,9 @@ def prompts():
     return (Prompt(0, 1, box_xyxy=(1, 2, 9, 9), label="cup"), Prompt(3, 2, box_xyxy=(1, 2, 9, 9)))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """The order of sums, and so the bits, must not depend on how busy the machine is."""
+    """The order of sums, and so the bits, must be the same in what a module's tests share."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
