@@ -28,7 +28,7 @@ class Script(Watch):
 
     def __init__(self, at=None, down_to=None, weak=()):
         self.at, self.down_to, self.weak = at or {}, down_to or {}, weak
-        self.calls, self.told = [], []
+        self.calls, self.told, self.held = [], [], []
 
     def after(self, position, objects):
         self.calls.append((position, tuple(mask.object_id for mask in objects)))
@@ -39,6 +39,7 @@ class Script(Watch):
         return self.down_to.get(position)
 
     def holds(self, position, objects):
+        self.held.append((position, tuple(mask.object_id for mask in objects)))
         return position not in self.weak
 
     def saw(self, position, objects):
@@ -168,6 +169,9 @@ def test_what_it_prompts_is_recorded_with_the_run(small_predictor, tmp_path):
     given, found = run.prompts
     assert (given.source, found.source, found.score, found.frame) == ("user", "redetect", 0.7, 14)
     assert run.info.labels == {1: "cup"}
+    assert watch.held == [
+        (position, (1,)) for position in (6, 5, 4, 3)
+    ]  # asked through the session
     masks = {f.index: f.objects[0].mask_hw for f in RunFolder(run.path).frames() if f.objects}
     assert sorted(masks) == list(range(2, 24, 2))
 

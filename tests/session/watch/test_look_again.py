@@ -11,17 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.drifting_runs import SQUARE, disc, picture, square
 from tracker.masks import iou
 from tracker.memory.store import ReferenceMemory
-from tracker.models.sam2 import load_video_predictor
+from tracker.models.dinov2 import load_features
+from tracker.models.sam2 import ImagePrompter, load_video_predictor
+from tracker.session.drift import thresholds
 from tracker.session.progress import Progress
 from tracker.session.resume.resuming import resume
 from tracker.session.run_folder import RunFolder
 from tracker.session.session import TrackSession
 from tracker.session.tracking import track
-from tracker.session.watch.look_again import watch_session
+from tracker.session.watch.look_again import Eyes, LookAgain, watch_session
 from tracker.settings import TrackSettings
-from tracker.types import Prompt
+from tracker.types import Frame, ObjectMask, Prompt
 from tracker.video import open_video, read_index_mask
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -101,6 +104,26 @@ def test_tracking_goes_on_from_there(found_again):
     truth_hw = moved(read_index_mask(POND / "truth" / f"{SEEN + 3:05d}.png") == 1)
     (mask,) = run.frame_masks(BACK + 3).objects
     assert iou(mask.mask_hw, truth_hw) > 0.5
+
+
+def test_masks_in_a_gap_hold_where_they_look_like_the_object(demo):
+    features = load_features("demo", "cpu")
+    watch = LookAgain(
+        read=lambda position: Frame(position, position, picture(position)),
+        prompts=(Prompt(0, SQUARE, mask_hw=square(0)),),
+        eyes=Eyes(features, lambda: ImagePrompter(demo)),
+        thresholds=thresholds("demo", "demo"),
+        settings=settings(redetect="auto"),
+    )
+    watch.saw(0, (ObjectMask(SQUARE, square(0), 6.0, 0.85),))
+
+    def holds(mask_hw):
+        return watch.holds(5, (ObjectMask(SQUARE, mask_hw, 6.0, 0.85),))
+
+    assert holds(square(5))
+    assert holds(np.zeros_like(square(5)))
+    assert not holds(np.roll(square(5), 50, axis=0))
+    assert not holds(disc(5))
 
 
 def test_nothing_is_filled_in_where_it_was_away(found_again):
