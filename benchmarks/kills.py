@@ -21,6 +21,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 
 from benchmarks.results import Row, write_table
@@ -67,6 +68,7 @@ def live(video: Path, run: Path, predictor: Any, seconds: float | None) -> int:
     count = context.Value("i", 0)
 
     def work() -> None:
+        cv2.setNumThreads(0)  # a child has none of the threads that OpenCV would wait for
         progress = Counted(count)
         track_or_resume(video, SETTINGS, PROMPTS, run, predictor=predictor, progress=progress)
 

@@ -20,6 +20,7 @@ Fallback = Literal["center"]
 Redetect = Literal["auto", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 MemoryPolicy = Literal["sam2", "presence", "distractor"]
+Edges = Literal["auto", "model", "picture"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "reader": get_args(Reader),
@@ -29,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "redetect": get_args(Redetect),
     "precision": get_args(Precision),
     "memory_policy": get_args(MemoryPolicy),
+    "edges": get_args(Edges),
 }
 _SMALLEST = {
     **{"image_size": 32, "max_image_size": 32, "start": 0, "stride": 1, "seed": 0},
@@ -91,6 +93,8 @@ class TrackSettings:
         graphs: record a GPU's kernels once and replay them: the same masks, faster on CUDA.
         batch_frames: how many frames the image encoder takes at once; None for what pays.
         memory_policy: which past frames the model reads; see docs/streaming.md.
+        edges: `picture` fits masks to the picture's edges and colours, `model` leaves them as the
+            model has them, `auto` fits those of small image sizes; see docs/streaming.md.
         seed: for everything that draws random numbers.
         video: write the annotated video.
 
@@ -132,6 +136,7 @@ class TrackSettings:
     graphs: bool = False
     batch_frames: int | None = None
     memory_policy: MemoryPolicy = "sam2"
+    edges: Edges = "auto"
     seed: int = 0
     video: bool = True
 
@@ -160,6 +165,8 @@ class TrackSettings:
             for name in ("compile", "batch_frames", "memory_policy"):
                 if getattr(self, name) != DEFAULTS[name]:
                     raise SettingsError(f"--exact keeps SAM2's bits; leave out {option(name)}")
+            if self.edges == "picture":
+                raise SettingsError("--exact keeps SAM2's bits; leave out --edges picture")
         if not self.auto_prompt:
             for name in _NEED_AUTO_PROMPT:
                 if getattr(self, name) != DEFAULTS[name]:
@@ -210,13 +217,15 @@ class TrackSettings:
     def from_json(cls, value: dict[str, Any]) -> TrackSettings:
         """Inverse of `to_json`; settings that are missing have their defaults.
 
+        A run that says nothing of edges was made when they were always the model's.
+
         Raises:
             SettingsError: for an unknown setting or a bad value.
         """
         if unknown := sorted(value.keys() - DEFAULTS.keys()):
             raise SettingsError(f"unknown setting {unknown[0]!r}")
         try:
-            return cls(**value)
+            return cls(**{"edges": "model", **value})
         except TypeError as error:
             raise SettingsError(f"malformed settings: {error}") from error
 

@@ -26,11 +26,27 @@ CPU = torch.device("cpu")
         ({"exact": True, "batch_frames": 2}, "which batch_frames=2 changes"),
         ({"exact": True, "precision": "fp16"}, "cannot do fp16"),
         ({"exact": True, "memory_policy": "presence"}, "which memory_policy=presence changes"),
+        ({"edges": "sharp"}, "one of auto, model, picture"),
+        ({"exact": True, "edges": "picture"}, "which edges=picture changes"),
     ],
 )
 def test_refused(switches: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         EngineOptions(**switches)
+
+
+@pytest.mark.parametrize(
+    ("switches", "image_size", "fitted"),
+    [
+        ({}, 64, False),
+        ({"edges": "picture"}, 1024, True),
+        ({"edges": "auto"}, 288, True),
+        ({"edges": "auto"}, 512, False),
+        ({"edges": "auto", "exact": True}, 288, False),
+    ],
+)
+def test_whose_edges(switches: dict[str, Any], image_size: int, fitted: bool) -> None:
+    assert EngineOptions(**switches).fits_edges(image_size) == fitted
 
 
 @pytest.mark.parametrize(

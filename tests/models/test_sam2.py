@@ -44,6 +44,7 @@ def test_load_by_name(installed_demo: Any, name: str) -> None:
     assert isinstance(predictor, StreamingVideoPredictor)
     assert predictor.image_size == 288
     assert torch.equal(predictor.no_mem_embed, installed_demo["no_mem_embed"])
+    assert predictor.fits_edges and not load_video_predictor(name, "cpu", exact=True).fits_edges
 
 
 def test_another_image_size_tracks(installed_demo: Any, endless_clip: Any) -> None:
@@ -98,6 +99,28 @@ def test_the_masks_are_those_of_sam2(predictor: Any, prompter: ImagePrompter, cl
     for candidate, index in zip(prompter.predict(**CLICK), np.argsort(-ious), strict=True):
         np.testing.assert_array_equal(candidate.mask_hw, masks[index].astype(bool))
         assert candidate.predicted_iou == pytest.approx(ious[index])
+
+
+def test_masks_are_fitted_to_the_picture_if_the_predictor_does_so(
+    small_streaming: Any, prompter: ImagePrompter, clip: Any
+) -> None:
+    fitting = ImagePrompter(small_streaming(edges="picture"))
+    fitting.set_image(clip[0])
+    fitted, plain = fitting.predict(**CLICK), prompter.predict(**CLICK)
+    assert [each.predicted_iou for each in fitted] == [each.predicted_iou for each in plain]
+    assert any((a.mask_hw != b.mask_hw).any() for a, b in zip(fitted, plain, strict=True))
+
+
+def test_a_mask_is_not_fitted_beyond_a_tight_box(small_streaming: Any) -> None:
+    """A card, and a paper of its colour that touches it."""
+    image_hwc = np.full((120, 160, 3), 60, np.uint8)
+    image_hwc[30:80, 40:100], image_hwc[60:80, 100:112] = 220, 215
+    prompter, box = ImagePrompter(small_streaming(edges="picture")), (40, 30, 100, 80)
+    prompter.set_image(image_hwc)
+    logits_hw = np.full((120, 160), -8, np.float32)
+    logits_hw[30:80, 40:100], logits_hw[30:80, 100:112] = 8, -1
+    beyond = [prompter._mask(image_hwc, logits_hw, within)[:, 100:] for within in (None, box)]
+    assert [part.any() for part in beyond] == [True, False]
 
 
 def test_feature_sizes_at_1024_px_are_those_written_in_sam2(small_streaming: Any) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.made_videos import make_video
+from tracker.edges import fit_to_edges
 from tracker.errors import ModelError, PromptError, VideoError
 from tracker.models.holes import fill_holes
 from tracker.models.streaming import build_streaming_video_predictor
@@ -124,6 +125,33 @@ def test_track_gives_masks_with_both_scores(predictor: Any, clip: Any) -> None:
     of_mask_prompt, tracked = runs[0][0][1][1], runs[0][1][1][1]
     assert (of_mask_prompt.predicted_iou, of_mask_prompt.object_score) == (1.0, 10.0)
     assert tracked.predicted_iou < 1 and 4 < tracked.object_score < 6  # the bias given is 5
+
+
+def test_masks_are_fitted_to_the_picture_and_the_state_is_not(
+    small_streaming: Any, predictor: Any, clip: Any
+) -> None:
+    """Two objects: what is handed out differs, what the model goes on with does not."""
+    fitting, given_hw = small_streaming(edges="picture"), np.zeros((clip.height, clip.width), bool)
+    given_hw[30:70, 90:140] = True
+    results = {}
+    for each in (predictor, fitting):
+        state = each.init_state(clip)
+        each.add_new_mask(state, 0, 1, given_hw)
+        each.add_new_points_or_box(state, 0, 2, box=BOX)
+        tracked = [objects for _, objects in each.track(state, max_frame_num_to_track=4)]
+        logits = [masks for *_, masks in each.propagate_in_video(state, 0, 4)]
+        results[each] = tracked, logits
+    (plain, logits), (fitted, same_logits) = results[predictor], results[fitting]
+    assert all(torch.equal(a, b) for a, b in zip(logits, same_logits, strict=True))
+    for frame, (objects, masks_n1hw) in enumerate(zip(fitted, logits, strict=True)):
+        logits_nhw = masks_n1hw[:, 0].numpy()
+        for own, mask in enumerate(objects):
+            others_hw = (np.delete(logits_nhw, own, axis=0) > 0).any(axis=0)
+            expected_hw = fit_to_edges(clip[frame], logits_nhw[own], others_hw)
+            np.testing.assert_array_equal(mask.mask_hw, expected_hw)
+    pairs = [pair for a, b in zip(plain, fitted, strict=True) for pair in zip(a, b, strict=True)]
+    assert any((a.mask_hw != b.mask_hw).any() for a, b in pairs)
+    assert all(a.object_score == b.object_score for a, b in pairs)
 
 
 def test_the_predicted_iou_is_that_of_the_mask_chosen(predictor: Any, clip: Any) -> None:

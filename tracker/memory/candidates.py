@@ -84,7 +84,10 @@ def answer(
     """Every mask that the decoder gives for a proposal, measured; the image is set already."""
     points, labels = proposal.points_n2, proposal.point_labels_n
     masks = prompter.predict(
-        points if len(points) else None, labels if len(points) else None, proposal.box_xyxy
+        points if len(points) else None,
+        labels if len(points) else None,
+        proposal.box_xyxy,
+        tight_box=False,  # it encloses what was matched of the object
     )
     return [
         Candidate(reference_id, proposal, m.mask_hw, m.predicted_iou, measure(m.mask_hw, compared))

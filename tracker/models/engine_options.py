@@ -10,6 +10,9 @@ from tracker.settings import CHOICES
 
 MAX_COND_FRAMES = 16
 
+COARSE_PX = 512
+"""Below this image size masks are coarse enough for edges to be taken from the picture."""
+
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -26,6 +29,9 @@ class EngineOptions:
             `exact` always keeps all.
         graphs: on CUDA, record the kernels of a frame and replay them; `compile` does so too.
             Without effect elsewhere, and with `exact`.
+        edges: `picture` fits masks that are handed out to the picture, see `tracker.edges`; what
+            the model remembers stays its own. `model` leaves them as they are, `auto` fits them
+            below an image size of 512 px and not with `exact`.
 
     Raises:
         SettingsError: for a value that is not known, or switches that contradict each other.
@@ -38,6 +44,12 @@ class EngineOptions:
     memory_policy: str = "sam2"
     max_cond_frames: int | None = MAX_COND_FRAMES
     graphs: bool = False
+    edges: str = "model"
+
+    def fits_edges(self, image_size: int) -> bool:
+        """Whether the masks of a model of this image size are fitted to the picture."""
+        coarse = image_size < COARSE_PX and not self.exact
+        return self.edges == "picture" or (self.edges == "auto" and coarse)
 
     def __post_init__(self) -> None:
         if self.precision not in CHOICES["precision"]:
@@ -46,6 +58,8 @@ class EngineOptions:
         if self.memory_policy not in POLICIES:
             known = ", ".join(POLICIES)
             raise SettingsError(f"memory policy {self.memory_policy!r}: one of {known}")
+        if self.edges not in CHOICES["edges"]:
+            raise SettingsError(f"edges {self.edges!r}: one of {', '.join(CHOICES['edges'])}")
         if self.batch_frames is not None and self.batch_frames < 1:
             raise SettingsError(f"batch frames {self.batch_frames}: must be 1 or more")
         if self.max_cond_frames is not None and self.max_cond_frames < 3:
@@ -61,6 +75,7 @@ class EngineOptions:
             "compile": self.compile,
             f"batch_frames={self.batch_frames}": (self.batch_frames or 1) > 1,
             f"memory_policy={self.memory_policy}": self.memory_policy != "sam2",
+            f"edges={self.edges}": self.edges == "picture",
         }
         if wrong := [name for name, is_changed in changed.items() if is_changed]:
             raise SettingsError(f"exact keeps SAM2's bits, which {wrong[0]} changes; leave out one")

@@ -77,6 +77,11 @@ class GroupedPredictor(BoundedPredictor):
         self._reader = MemoryReader(self, self._policy, self._max_cond_frames)
         self._prepare_steady_parts()
 
+    @property
+    def fits_edges(self) -> bool:
+        """Whether masks are fitted to the picture when they are handed out."""
+        return self.options.fits_edges(self.image_size)
+
     def _prepare_steady_parts(self) -> None:
         """What a propagated frame is made of, compiled and recorded as far as the switches say."""
         options = self.options

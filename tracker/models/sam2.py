@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from tracker.edges import fit_to_edges
 from tracker.errors import SettingsError
 from tracker.masks import BoolMask, Box
 from tracker.models.device import pick_device
@@ -34,7 +35,8 @@ def load_video_predictor(
         device: as `tracker.models.device.pick_device`.
         image_size: side in pixels of the square that frames are resized to, a multiple of 32; None
             for what the model was trained at. Smaller is faster and coarser.
-        switches: how it computes, see `tracker.models.engine_options.EngineOptions`.
+        switches: how it computes, see `tracker.models.engine_options.EngineOptions`; `exact` is
+            False and `edges` `auto` if left out.
 
     Raises:
         SettingsError: for a device, an image size or a switch that cannot be used.
@@ -43,7 +45,7 @@ def load_video_predictor(
     overrides = [] if image_size is None else [f"++model.image_size={_checked(image_size)}"]
     chosen_device = pick_device(device)
     files = resolve(name, "sam2")
-    switches = {"exact": False, **switches}
+    switches = {"exact": False, "edges": "auto", **switches}
     return build_streaming_video_predictor(
         files.config, files.path, chosen_device, hydra_overrides_extra=overrides, **switches
     )
@@ -66,7 +68,8 @@ class ImagePrompter:
     """Prompts on a single image, answered by the weights of a video predictor.
 
     Wraps sam2's `SAM2ImagePredictor`, so the image is resized as SAM2 does it for images (bilinear,
-    torchvision), not as for videos (bicubic, Pillow).
+    torchvision), not as for videos (bicubic, Pillow). Where the predictor's masks are fitted to the
+    picture's edges, these are too.
     """
 
     def __init__(self, predictor: StreamingVideoPredictor) -> None:
@@ -78,7 +81,8 @@ class ImagePrompter:
         # sam2_image_predictor.py:62 has the sizes of a 1024 px model written out.
         side = predictor.sam_image_embedding_size
         self._predictor._bb_feat_sizes = [(side * k, side * k) for k in (4, 2, 1)]
-        self._size_wh: tuple[int, int] | None = None
+        self._fits_edges = predictor.fits_edges
+        self._image_hwc: NDArray[np.uint8] | None = None
 
     @property
     def image_predictor(self) -> SAM2ImagePredictor:
@@ -89,8 +93,7 @@ class ImagePrompter:
     def set_image(self, image_hwc: NDArray[np.uint8]) -> None:
         """Encode an image, RGB uint8 `hwc`; the prompts that follow are about it."""
         self._predictor.set_image(np.array(image_hwc))  # torchvision warns of read-only arrays
-        height, width = image_hwc.shape[:2]
-        self._size_wh = (width, height)
+        self._image_hwc = image_hwc
 
     @torch.inference_mode()
     def predict(
@@ -98,6 +101,8 @@ class ImagePrompter:
         points_n2: ArrayLike | None = None,
         point_labels_n: ArrayLike | None = None,
         box_xyxy: Box | None = None,
+        *,
+        tight_box: bool = True,
     ) -> list[MaskCandidate]:
         """The masks that the prompt may mean, best first.
 
@@ -108,24 +113,40 @@ class ImagePrompter:
             points_n2: `xy` in pixels of the image, shape (n, 2).
             point_labels_n: 1 positive, 0 negative, shape (n,).
             box_xyxy: in pixels.
+            tight_box: whether the object ends with the box: no mask is then fitted beyond it.
 
         Raises:
             PromptError: for a prompt that is malformed or outside the image.
             RuntimeError: when no image was set.
         """
-        if self._size_wh is None:
+        image_hwc = self._image_hwc
+        if image_hwc is None:
             raise RuntimeError("call set_image first")
+        height, width = image_hwc.shape[:2]
         points, labels, box = check_points_and_box(
-            points_n2, point_labels_n, box_xyxy, self._size_wh, "image prompt"
+            points_n2, point_labels_n, box_xyxy, (width, height), "image prompt"
         )
         ambiguous = box is None and points is not None and len(points) == 1
-        masks_nhw, ious_n, _ = self._predictor.predict(
-            points, labels, box, multimask_output=ambiguous
+        logits_nhw, ious_n, _ = self._predictor.predict(
+            points, labels, box, multimask_output=ambiguous, return_logits=True
         )
+        within = box_xyxy if tight_box else None
+        masks = [self._mask(image_hwc, logits_hw, within) for logits_hw in logits_nhw]
         best_first = np.argsort(-ious_n, kind="stable")
-        return [
-            MaskCandidate(masks_nhw[i] > 0, float(np.clip(ious_n[i], 0, 1))) for i in best_first
-        ]
+        return [MaskCandidate(masks[i], float(np.clip(ious_n[i], 0, 1))) for i in best_first]
+
+    def _mask(
+        self, image_hwc: NDArray[np.uint8], logits_hw: NDArray[np.float32], within: Box | None
+    ) -> BoolMask:
+        """The mask of one answer; it is not fitted beyond the box `within`."""
+        if not self._fits_edges:
+            return np.asarray(logits_hw > 0)
+        closed_hw = np.zeros(logits_hw.shape, bool)
+        if within is not None:
+            (x1, y1), (x2, y2) = np.floor(within[:2]), np.ceil(within[2:])
+            closed_hw[:] = True
+            closed_hw[max(int(y1), 0) : int(y2), max(int(x1), 0) : int(x2)] = False
+        return fit_to_edges(image_hwc, logits_hw, closed_hw)
 
 
 def _checked(image_size: int) -> int:

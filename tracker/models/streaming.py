@@ -19,7 +19,9 @@ import torch
 from numpy.typing import NDArray
 from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
 
+from tracker.edges import fit_to_edges
 from tracker.errors import ModelError, PromptError, SettingsError, VideoError
+from tracker.masks import BoolMask
 from tracker.models.bounded_predictor import State
 from tracker.models.bounded_state import Output
 from tracker.models.building import build_from_config, load_weights
@@ -29,7 +31,7 @@ from tracker.models.frames import EndOfVideo, FrameSource, FrameTensors, open_fr
 from tracker.models.grouped_predictor import GroupedPredictor
 from tracker.models.prompt_checks import check_frame_index, check_mask, check_points_and_box
 from tracker.models.registry import resolve
-from tracker.settings import Precision
+from tracker.settings import Edges, Precision
 from tracker.types import ObjectMask
 
 VideoMasks = tuple[int, list[Any], torch.Tensor]
@@ -64,6 +66,7 @@ def build_streaming_video_predictor(
     memory_policy: str = "sam2",
     max_cond_frames: int | None = MAX_COND_FRAMES,
     graphs: bool = False,
+    edges: Edges = "model",
     **kwargs: Any,
 ) -> StreamingVideoPredictor:
     """As `sam2.build_sam.build_sam2_video_predictor`, which it calls, for the streaming predictor.
@@ -81,7 +84,7 @@ def build_streaming_video_predictor(
             pixels and falls back to one of three masks when the single one is unstable.
         exact: None keeps SAM2's bits unless another switch is given, which says that they need not
             be kept; False groups objects, which is faster and differs by rounding.
-        precision, compile, batch_frames, memory_policy, max_cond_frames, graphs: see
+        precision, compile, batch_frames, memory_policy, max_cond_frames, graphs, edges: see
             `tracker.models.engine_options.EngineOptions`.
 
     Raises:
@@ -92,9 +95,9 @@ def build_streaming_video_predictor(
     """
     if kwargs.get("vos_optimized"):
         raise SettingsError("the streaming predictor has no vos_optimized; give compile=True")
-    switches = (precision, compile, batch_frames, memory_policy, max_cond_frames, graphs)
+    switches = (precision, compile, batch_frames, memory_policy, max_cond_frames, graphs, edges)
     if exact is None:
-        exact = switches == ("auto", False, None, "sam2", MAX_COND_FRAMES, False)
+        exact = switches == ("auto", False, None, "sam2", MAX_COND_FRAMES, False, "model")
     options = EngineOptions(exact, *switches)
     if device == "cuda" and not torch.cuda.is_available():
         device = "auto"
@@ -273,11 +276,12 @@ class StreamingVideoPredictor(GroupedPredictor):
     ) -> Iterator[tuple[int, tuple[ObjectMask, ...]]]:
         """`propagate_in_video` in this package's form: masks with object score and predicted IoU.
 
-        Yields the frame index and one ObjectMask per object, object ids ascending.
+        Yields the frame index and one ObjectMask per object, object ids ascending. Masks are fitted
+        to the picture if the switches say so.
         """
         steps = self._walk(inference_state, start_frame_idx, max_frame_num_to_track, reverse)
         for frame_idx, obj_ids, video_masks, outs in steps:
-            masks_nhw = (video_masks[:, 0] > 0).cpu().numpy()
+            masks_nhw = self._handed_out(inference_state, frame_idx, video_masks[:, 0])
             # One transfer for all objects: on a GPU each is a wait.
             scores = torch.cat([out["object_score_logits"].reshape(1) for out in outs]).tolist()
             ious = torch.cat([out["predicted_iou"].reshape(1) for out in outs]).clamp(0, 1).tolist()
@@ -287,6 +291,17 @@ class StreamingVideoPredictor(GroupedPredictor):
                 for obj_id, mask_hw, score, iou in rows
             ]
             yield frame_idx, tuple(sorted(objects, key=lambda each: each.object_id))
+
+    def _handed_out(self, state: State, frame_idx: int, logits_nhw: torch.Tensor) -> list[BoolMask]:
+        """The masks of a frame's logits; where one object is, no other is fitted to."""
+        masks_nhw: NDArray[np.bool_] = (logits_nhw > 0).cpu().numpy()
+        if not self.fits_edges:
+            return list(masks_nhw)
+        image_hwc, count_hw = state["images"].source[frame_idx], masks_nhw.sum(axis=0)
+        return [
+            fit_to_edges(image_hwc, logits_hw, count_hw > mask_hw)
+            for logits_hw, mask_hw in zip(logits_nhw.float().cpu().numpy(), masks_nhw, strict=True)
+        ]
 
     def _walk(
         self, state: State, start: int | None, max_frames: int | None, reverse: bool

@@ -33,6 +33,10 @@ from tracker.settings import TrackSettings
 from tracker.types import Frame, FrameResult, ObjectMask, Prompt, VideoInfo
 from tracker.video import open_video
 
+_ENGINE_SWITCHES = (
+    *("exact", "precision", "compile", "graphs", "batch_frames", "memory_policy", "edges"),
+)
+
 
 class TrackSession:
     """A context manager that holds the video open.
@@ -118,8 +122,7 @@ class TrackSession:
         if self._given_predictor is not None:
             return self._given_predictor
         settings = self.settings
-        names = ("exact", "precision", "compile", "graphs", "batch_frames", "memory_policy")
-        switches = {name: getattr(settings, name) for name in names}
+        switches = {name: getattr(settings, name) for name in _ENGINE_SWITCHES}
         size = settings.image_size
         predictor = load_video_predictor(settings.model, settings.device, size, **switches)
         size = settings.max_image_size

@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import cv2
 import pytest
 
 from tests.full_disk import files_limited_to
@@ -215,6 +216,7 @@ def test_killed_at_random_moments_and_resumed(video, run, small_predictor, often
         child = os.fork()
         if child == 0:
             try:
+                cv2.setNumThreads(0)  # a child has none of the threads that OpenCV would wait for
                 track_or_resume(video, settings, PROMPTS, folder, predictor=small_predictor)
             finally:
                 os._exit(0)

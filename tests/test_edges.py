@@ -1,0 +1,99 @@
+"""Masks that are fitted to the edges of the picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tracker.edges import fit_to_edges
+from tracker.masks import BoolMask, iou
+
+HEIGHT, WIDTH, CELL = 180, 240, 12
+
+
+def disc(x: int, y: int, radius: int) -> BoolMask:
+    rows, columns = np.ogrid[:HEIGHT, :WIDTH]
+    return np.asarray((rows - y) ** 2 + (columns - x) ** 2 <= radius**2)
+
+
+def painted(*shown: tuple[BoolMask, tuple[int, int, int]]) -> NDArray[np.uint8]:
+    """Things of one colour each before grey, all of it grainy; RGB."""
+    image_hwc = np.full((HEIGHT, WIDTH, 3), 120, np.float64)
+    for mask_hw, colour in shown:
+        image_hwc[mask_hw] = colour
+    grain = np.random.default_rng(3).normal(0, 12, image_hwc.shape)
+    return np.clip(image_hwc + grain, 0, 255).astype(np.uint8)
+
+
+def as_a_model_sees_it(mask_hw: BoolMask) -> NDArray[np.float32]:
+    """Logits from a grid of cells that are 12 pixels wide, unsure at the mask's edge."""
+    cells_wh = WIDTH // CELL, HEIGHT // CELL
+    shares_hw = cv2.resize(mask_hw.astype(np.float32), cells_wh, interpolation=cv2.INTER_AREA)
+    logits_hw = np.where(shares_hw > 0.5, 1.0, -1.0) * 8
+    return cv2.resize(logits_hw.astype(np.float32), (WIDTH, HEIGHT))
+
+
+DISC = disc(110, 90, 50)
+RED = (200, 60, 50)
+
+
+def test_a_coarse_mask_becomes_the_object() -> None:
+    logits_hw = as_a_model_sees_it(DISC)
+    fitted_hw = fit_to_edges(painted((DISC, RED)), logits_hw)
+    assert fitted_hw.shape == DISC.shape and fitted_hw.dtype == np.bool_
+    assert iou(logits_hw > 0, DISC) < 0.95
+    assert iou(fitted_hw, DISC) > 0.985
+
+
+def test_a_large_image_and_one_upright() -> None:
+    for size_wh in ((1200, 900), (135, 240)):
+        image_hwc = cv2.resize(painted((DISC, RED)), size_wh)
+        logits_hw = cv2.resize(as_a_model_sees_it(DISC), size_wh)
+        truth_hw = cv2.resize(DISC.astype(np.float32), size_wh) > 0.5
+        assert iou(fit_to_edges(image_hwc, logits_hw), truth_hw) > 0.97
+
+
+def test_what_the_model_is_sure_of_stays() -> None:
+    """A stripe of another colour across the object is its own when the model says so."""
+    stripe_hw = DISC & (np.arange(WIDTH) // 14 == 7)
+    image_hwc = painted((DISC, RED), (stripe_hw, (120, 120, 120)))
+    fitted_hw = fit_to_edges(image_hwc, as_a_model_sees_it(DISC))
+    assert fitted_hw[disc(110, 90, 30)].all()
+
+
+def test_it_does_not_grow_into_another_object() -> None:
+    """Two things of one colour that touch: only their masks tell them apart."""
+    left_hw, right_hw = disc(80, 90, 40), disc(158, 90, 40) & ~disc(80, 90, 40)
+    image_hwc = painted((left_hw | right_hw, RED))
+    logits_hw = as_a_model_sees_it(left_hw)
+    fitted_hw = fit_to_edges(image_hwc, logits_hw, right_hw)
+    assert not (fitted_hw & right_hw & ~(logits_hw > 0)).any()
+    assert iou(fitted_hw, left_hw) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("shown_hw", "image_hwc"),
+    [
+        (np.zeros_like(DISC), painted((DISC, RED))),
+        (disc(20, 20, 1), painted((DISC, RED))),
+        (np.ones_like(DISC), painted((DISC, RED))),
+        (disc(110, 90, 58), painted((disc(110, 90, 20), RED))),
+    ],
+    ids=["nothing", "a few pixels", "everything", "what would lose most of itself"],
+)
+def test_stays_as_the_model_has_it(shown_hw: BoolMask, image_hwc: NDArray[np.uint8]) -> None:
+    logits_hw = np.where(shown_hw, 2.0, -2.0).astype(np.float32)
+    np.testing.assert_array_equal(fit_to_edges(image_hwc, logits_hw), shown_hw)
+
+
+def test_the_same_arguments_give_the_same_mask_and_stay_as_they_are() -> None:
+    image_hwc, logits_hw = painted((DISC, RED)), as_a_model_sees_it(DISC)
+    logits_hw[0, 0] = -1024  # SAM2's value where an object is absent
+    before = image_hwc.tobytes(), logits_hw.tobytes()
+    image_hwc.flags.writeable = logits_hw.flags.writeable = False
+    first_hw = fit_to_edges(image_hwc, logits_hw)
+    cv2.setRNGSeed(99)
+    np.testing.assert_array_equal(fit_to_edges(image_hwc, logits_hw), first_hw)
+    assert (image_hwc.tobytes(), logits_hw.tobytes()) == before
