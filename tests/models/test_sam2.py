@@ -113,8 +113,9 @@ def test_masks_are_fitted_to_the_picture_if_the_predictor_does_so(
 
 def test_a_mask_is_not_fitted_beyond_a_tight_box(small_streaming: Any) -> None:
     """A card, and a paper of its colour that touches it."""
-    image_hwc = np.full((120, 160, 3), 60, np.uint8)
-    image_hwc[30:80, 40:100], image_hwc[60:80, 100:112] = 220, 215
+    image_hwc = np.random.default_rng(0).integers(50, 70, (120, 160, 3), np.uint8)
+    image_hwc[30:80, 40:100] += 160
+    image_hwc[60:80, 100:112] += 160
     prompter, box = ImagePrompter(small_streaming(edges="picture")), (40, 30, 100, 80)
     prompter.set_image(image_hwc)
     logits_hw = np.full((120, 160), -8, np.float32)
