@@ -109,7 +109,8 @@ def calibrated_rules(clips: Sequence[Followed]) -> Rules:
     for _ in range(2):
         rows = _signs(clips, _limits(rules))
         ramps = {name: _ramp(rows, name) for name in _SIGNS}
-        ramps = _weighted(ramps, _signs(watched, _limits(rules)))
+        known = _signs(watched, _limits(rules))
+        ramps = _weighted(ramps, [*known, *map(_unseen, known)])
         absent = _absent(clips, ramps["likeness"])
         rules = Rules(**ramps, cut=0.5, absent=absent, doubtful=0.5, trusted=0.5)
         good, bad = _doubts(watched, _limits(rules))
@@ -145,6 +146,11 @@ def _signs(clips: Iterable[Followed], limits: Thresholds) -> list[_Signs]:
             if verdict.trusted:
                 areas.append(seen.area_px)
     return rows
+
+
+def _unseen(row: _Signs) -> _Signs:
+    """What is left of a mask's signs where nothing was compared: verdicts must hold there too."""
+    return _Signs({n: v for n, v in row.values.items() if n != "likeness"}, row.wrong)
 
 
 def _ramp(rows: Sequence[_Signs], name: str) -> Ramp:

@@ -44,7 +44,7 @@ class ColourPrompter:
     def set_image(self, image_hwc):
         self.image = image_hwc.astype(int)
 
-    def predict(self, points_n2=None, point_labels_n=None, box_xyxy=None):
+    def predict(self, points_n2=None, point_labels_n=None, box_xyxy=None, *, tight_box=True):
         if points_n2 is not None:
             seeds = [xy for xy, label in zip(points_n2, point_labels_n, strict=True) if label]
         else:
