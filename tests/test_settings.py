@@ -26,6 +26,13 @@ def test_json_brings_settings_back():
     assert TrackSettings.from_json(settings.to_json()) == settings
 
 
+def test_a_run_that_says_nothing_of_edges_has_the_models():
+    stored = TrackSettings().to_json()
+    assert TrackSettings.from_json(stored).edges == "auto"
+    del stored["edges"]
+    assert TrackSettings.from_json(stored).edges == "model"
+
+
 def test_lost_objects_are_looked_for_when_the_memory_found_them_or_when_told():
     assert TrackSettings(auto_prompt=True).looks_again
     assert TrackSettings(redetect="auto").looks_again
@@ -55,6 +62,8 @@ def test_one_label_may_stand_alone():
         ({"redetect_every": 0}, "--redetect-every 0: must be 1 or more"),
         ({"remember": True}, "--remember needs --auto-prompt"),
         ({"search_frames": 3}, "--search-frames needs --auto-prompt"),
+        ({"edges": "sharp"}, "--edges sharp: one of auto, model, picture"),
+        ({"edges": "picture", "exact": True}, "leave out --edges picture"),
     ],
 )
 def test_bad_values_and_contradictions_are_refused(values, message):

@@ -65,7 +65,7 @@ def _cut(image_hwc: NDArray[np.uint8], probability_hw: NDArray[np.float32]) -> B
     coarse_hwc, labels_hw = _scaled(image_hwc, probability_hw, COARSE_PX)
     if len(np.unique(labels_hw & 1)) < 2:
         return probability_hw > 0.5
-    cv2.setRNGSeed(0)
+    cv2.setRNGSeed(0)  # colours are clustered from random starts
     modes = (cv2.GC_INIT_WITH_MASK, cv2.GC_EVAL_FREEZE_MODEL)
     cv2.grabCut(coarse_hwc, labels_hw, _NO_BOX, background, foreground, 1, modes[0])
     fine_hwc, labels_hw = _scaled(image_hwc, probability_hw, FINE_PX)

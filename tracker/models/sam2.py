@@ -92,8 +92,8 @@ class ImagePrompter:
     @torch.inference_mode()
     def set_image(self, image_hwc: NDArray[np.uint8]) -> None:
         """Encode an image, RGB uint8 `hwc`; the prompts that follow are about it."""
-        self._predictor.set_image(np.array(image_hwc))  # torchvision warns of read-only arrays
-        self._image_hwc = image_hwc
+        self._image_hwc = np.array(image_hwc)  # torchvision warns of read-only arrays
+        self._predictor.set_image(self._image_hwc)
 
     @torch.inference_mode()
     def predict(
@@ -141,11 +141,11 @@ class ImagePrompter:
         """The mask of one answer; it is not fitted beyond the box `within`."""
         if not self._fits_edges:
             return np.asarray(logits_hw > 0)
-        closed_hw = np.zeros(logits_hw.shape, bool)
-        if within is not None:
-            (x1, y1), (x2, y2) = np.floor(within[:2]), np.ceil(within[2:])
-            closed_hw[:] = True
-            closed_hw[max(int(y1), 0) : int(y2), max(int(x1), 0) : int(x2)] = False
+        if within is None:
+            return fit_to_edges(image_hwc, logits_hw)
+        (x1, y1), (x2, y2) = np.floor(within[:2]), np.ceil(within[2:])
+        closed_hw = np.ones(logits_hw.shape, bool)
+        closed_hw[max(int(y1), 0) : int(y2), max(int(x1), 0) : int(x2)] = False
         return fit_to_edges(image_hwc, logits_hw, closed_hw)
 
 

@@ -34,7 +34,13 @@ from tracker.types import Frame, FrameResult, ObjectMask, Prompt, VideoInfo
 from tracker.video import open_video
 
 _ENGINE_SWITCHES = (
-    *("exact", "precision", "compile", "graphs", "batch_frames", "memory_policy", "edges"),
+    "exact",
+    "precision",
+    "compile",
+    "graphs",
+    "batch_frames",
+    "memory_policy",
+    "edges",
 )
 
 
