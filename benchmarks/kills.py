@@ -10,18 +10,14 @@ the 64 frames since its newest snapshot.
 from __future__ import annotations
 
 import argparse
-import gc
 import multiprocessing
-import os
 import random
-import signal
 import tempfile
 import time
 from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
 
-import cv2
 import torch
 
 from benchmarks.results import Row, write_table
@@ -36,7 +32,8 @@ from tracker.settings import TrackSettings
 from tracker.types import Prompt
 
 PROMPTS = (Prompt(0, 1, box_xyxy=(8, 6, 40, 40)), Prompt(70, 2, box_xyxy=(20, 10, 50, 40)))
-SETTINGS = TrackSettings(model="demo", device="cpu", image_size=64, video=False)
+SIZE = 64
+SETTINGS = TrackSettings(model="demo", device="cpu", image_size=SIZE, video=False)
 
 
 class Counted(Progress):
@@ -62,22 +59,26 @@ def newest(run: Path) -> int:
     return max((int(name.split("-")[-1]) for name in names), default=-1)
 
 
-def live(video: Path, run: Path, predictor: Any, seconds: float | None) -> int:
-    """One life of the run; returns how many tracked frames it lost. None lets it finish."""
-    context, before = multiprocessing.get_context("fork"), newest(run)
-    count = context.Value("i", 0)
+def work(video: Path, run: Path, count: Synchronized[int], ready: Event) -> None:
+    """What a life does, in a process of its own."""
+    torch.set_num_threads(1)
+    predictor, progress = load_video_predictor("demo", "cpu", SIZE), Counted(count)
+    ready.set()
+    track_or_resume(video, SETTINGS, PROMPTS, run, predictor=predictor, progress=progress)
 
-    def work() -> None:
-        cv2.setNumThreads(0)  # a child has none of the threads that OpenCV would wait for
-        progress = Counted(count)
-        track_or_resume(video, SETTINGS, PROMPTS, run, predictor=predictor, progress=progress)
 
-    gc.collect()  # a decoder that only the child collects waits for threads that it has not
-    process = context.Process(target=work)
+def live(video: Path, run: Path, seconds: float | None) -> int:
+    """One life of the run; returns how many tracked frames it lost. None lets it finish.
+
+    Spawned: forked, it would wait for threads of the decoders and of OpenCV that it lacks.
+    """
+    spawned, before = multiprocessing.get_context("spawn"), newest(run)
+    count, ready = spawned.Value("i", 0), spawned.Event()
+    process = spawned.Process(target=work, args=(video, run, count, ready))
     process.start()
+    ready.wait()
     process.join(seconds)
-    if process.is_alive() and process.pid:
-        os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.join()
     return count.value - (newest(run) - before) if seconds is not None else 0
 
@@ -89,7 +90,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    chance, predictor = random.Random(arguments.seed), load_video_predictor("demo", "cpu", 64)
+    chance, predictor = random.Random(arguments.seed), load_video_predictor("demo", "cpu", SIZE)
     with tempfile.TemporaryDirectory() as folder:
         video = make_video(Path(folder) / "clip.mp4", frames=arguments.frames, size=(64, 48))
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
@@ -97,11 +98,11 @@ def main() -> None:
         track(video, SETTINGS, PROMPTS, whole, predictor=predictor)
         per_chunk = (time.monotonic() - begun) * EVERY / arguments.frames
         lost = [
-            live(video, killed, predictor, chance.uniform(0, 1.5 * per_chunk))
+            live(video, killed, chance.uniform(0, 1.5 * per_chunk))
             for _ in range(arguments.kills)
             if not (killed / "run.json").exists() or RunFolder(killed).info.status != "complete"
         ]
-        live(video, killed, predictor, None)
+        live(video, killed, None)
         same = masks(killed) == masks(whole)
     rows = [
         Row("kills", len(lost), f"{arguments.frames} frames, two objects, demo model at 64 px"),

@@ -1,4 +1,4 @@
-"""Runs without a model, and a small SAM2 with random weights that answers every prompt."""
+"""Runs without a model, and models with random weights."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tracker.locations import shipped
-from tracker.models.streaming import StreamingVideoPredictor, build_streaming_video_predictor
+from tests.made_models import random_predictor, small_random_predictor
+from tracker.models.streaming import StreamingVideoPredictor
 from tracker.session.identity import ModelIdentity, VideoIdentity
 from tracker.session.run_info import RunInfo
 from tracker.settings import TrackSettings
@@ -70,27 +70,10 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def predictor() -> StreamingVideoPredictor:
-    """The demo model's architecture at 128 px; its masks mean nothing but differ by frame."""
-    torch.manual_seed(0)
-    config = shipped("configs") / "sam2" / "demo.yaml"
-    small = ["++model.image_size=128"]
-    model = build_streaming_video_predictor(
-        config, device="cpu", hydra_overrides_extra=small, exact=False
-    )
-    with torch.no_grad():  # else the object score hides every mask
-        model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(5.0)
-    return model
+    return random_predictor(0, 128)
 
 
 @pytest.fixture(scope="session")
 def small_predictor() -> StreamingVideoPredictor:
-    """The same at 64 px, for tests that need many frames."""
-    torch.manual_seed(1)
-    config = shipped("configs") / "sam2" / "demo.yaml"
-    small = ["++model.image_size=64", "++model.memory_attention.num_layers=1"]
-    model = build_streaming_video_predictor(
-        config, device="cpu", hydra_overrides_extra=small, exact=False
-    )
-    with torch.no_grad():
-        model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(5.0)
-    return model
+    """At 64 px, for tests that need many frames."""
+    return small_random_predictor()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import shutil
-import signal
-import time
 from pathlib import Path
 
-import cv2
 import pytest
+import torch
 
 from tests.full_disk import files_limited_to
+from tests.made_models import small_random_predictor
 from tests.made_videos import make_video
 from tests.session.test_watch import BOX, FOUND, Script
 from tracker.errors import ModelError, RunError
@@ -207,23 +207,33 @@ def test_a_complete_run_is_left_as_it_is(run):
     assert after == before
 
 
-def test_killed_at_random_moments_and_resumed(video, run, small_predictor, often, tmp_path):
-    """Real processes that get SIGKILL; the last one is left to finish."""
+def live(ready, video, folder):
+    """One life of a run, in a process of its own, which has none of the test's fixtures."""
+    torch.set_num_threads(1)
+    propagation.EVERY, predictor = 6, small_random_predictor()
+    settings = TrackSettings(direction="both", video=False)
+    ready.set()
+    track_or_resume(video, settings, PROMPTS, folder, predictor=predictor)
+
+
+def test_killed_at_random_moments_and_resumed(video, run, often, tmp_path):
+    """Real processes that get SIGKILL; the last one is left to finish.
+
+    They come from a server without threads: forked from here, they would have the locks of the
+    decoders' and OpenCV's threads, but not the threads that open them.
+    """
     expected = contents(run("whole", direction="both"), *MASKS)
     chance, folder = random.Random(5), tmp_path / "run"
-    settings = TrackSettings(direction="both", video=False)
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([__name__])  # imports take seconds
     for lives_s in (*(chance.uniform(0.2, 1.5) for _ in range(4)), None):
-        child = os.fork()
-        if child == 0:
-            try:
-                cv2.setNumThreads(0)  # a child has none of the threads that OpenCV would wait for
-                track_or_resume(video, settings, PROMPTS, folder, predictor=small_predictor)
-            finally:
-                os._exit(0)
-        if lives_s is not None:
-            time.sleep(lives_s)
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        ready = server.Event()
+        child = server.Process(target=live, args=(ready, video, folder))
+        child.start()
+        assert ready.wait(120)
+        child.join(lives_s)
+        child.kill()
+        child.join()
     done = RunFolder(folder)
     assert done.info.status == "complete"
     assert contents(done, *MASKS) == expected
