@@ -156,6 +156,21 @@ def test_a_bug_is_one_line_too_and_exit_code_1(track, video, monkeypatch):
     ]
 
 
+def test_an_interruption_that_a_library_makes_an_error_of_its_own_is_one(track, video, monkeypatch):
+    def library(*args, **kwargs):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise ValueError("only integers") from error
+
+    monkeypatch.setattr("tracker.session.tracking.track", library)
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    result = track(video, *BOX)
+    signal.signal(signal.SIGINT, before)
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+
+
 def test_an_existing_run_is_refused_without_overwrite(track, video):
     assert track(video, *BOX, "--no-video", "--end", "2").exit_code == 0
     result = track(video, *BOX, "--no-video", "--end", "2")

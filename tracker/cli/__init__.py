@@ -74,33 +74,25 @@ class TrackGroup(click.Group):
         given = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in given
         given = [arg for arg in given if arg != "--debug"]
-        with _quiet_libraries(debug), _termination_interrupts():
-            code = self._exit_code(given, debug, kwargs)
+        with _quiet_libraries(debug), _interrupts() as interrupted:
+            code = self._exit_code(given, debug, kwargs, interrupted)
         if code == INTERRUPTED and args is None:  # the command line of this process
             _end_at_once(code)
         sys.exit(code)
 
-    def _exit_code(self, args: list[str], debug: bool, kwargs: dict[str, Any]) -> int:
+    def _exit_code(
+        self, args: list[str], debug: bool, kwargs: dict[str, Any], interrupted: threading.Event
+    ) -> int:
         kwargs = {**kwargs, "standalone_mode": False}
         try:
             result = super().main(args, **kwargs)
             return result if isinstance(result, int) else DONE
         except (KeyboardInterrupt, click.Abort):
             return _fail("interrupted", INTERRUPTED)
-        except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message())
-            return DONE
-        except click.ClickException as error:
-            return _fail(_usage(error), BAD_INPUT)
-        except TrackError as error:
-            if debug:
-                traceback.print_exc()
-            return _fail(str(error), error.exit_code)
         except Exception as error:
-            if debug:
-                traceback.print_exc()
-            what = " ".join(f"{type(error).__name__}: {error}".split())
-            return _fail(what + ("" if debug else "; --debug shows the traceback"), UNEXPECTED)
+            if interrupted.is_set():  # compiled code may turn an interrupt into its own error
+                return _fail("interrupted", INTERRUPTED)
+            return _explain(error, debug)
 
 
 @click.group(
@@ -114,6 +106,21 @@ def main() -> None:
 
     `track VIDEO …` is short for `track run VIDEO …`.
     """
+
+
+def _explain(error: Exception, debug: bool) -> int:
+    """Say in one line what went wrong; returns the exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message())
+        return DONE
+    if isinstance(error, click.ClickException):
+        return _fail(_usage(error), BAD_INPUT)
+    if debug:
+        traceback.print_exc()
+    if isinstance(error, TrackError):
+        return _fail(str(error), error.exit_code)
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return _fail(what + ("" if debug else "; --debug shows the traceback"), UNEXPECTED)
 
 
 def _fail(message: str, code: int) -> int:
@@ -137,20 +144,26 @@ def _usage(error: click.ClickException) -> str:
 
 
 @contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: finished work is kept."""
+def _interrupts() -> Iterator[threading.Event]:
+    """SIGTERM ends a run as Ctrl-C does, so finished work is kept; yields whether one has come."""
+    interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield interrupted
         return
 
     def interrupt(signum: int, frame: Any) -> None:
+        interrupted.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a caller's choice
+        numbers.append(signal.SIGINT)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        yield
+        yield interrupted
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
