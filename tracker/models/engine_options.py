@@ -29,9 +29,9 @@ class EngineOptions:
             `exact` always keeps all.
         graphs: on CUDA, record the kernels of a frame and replay them; `compile` does so too.
             Without effect elsewhere, and with `exact`.
-        edges: `picture` fits masks that are handed out to the picture, see `tracker.edges`; what
-            the model remembers stays its own. `model` leaves them as they are, `auto` fits them
-            below an image size of 512 px and not with `exact`.
+        edges: `picture` fits masks that are handed out to the picture, see `tracker.edges`, and
+            remembers prompts by theirs. `model` leaves them as they are, `auto` fits them below an
+            image size of 512 px and not with `exact`.
 
     Raises:
         SettingsError: for a value that is not known, or switches that contradict each other.

@@ -339,7 +339,35 @@ class StreamingVideoPredictor(GroupedPredictor):
             new = inference_state["temp_output_dict_per_obj"][obj_idx]["cond_frame_outputs"]
             if not stored and not new:
                 raise PromptError(f"object {obj_id} has no prompt: give points, a box or a mask")
+        if self.fits_edges:
+            self._remember_fitted_prompts(inference_state)
         super().propagate_in_video_preflight(inference_state)
+
+    def _remember_fitted_prompts(self, state: State) -> None:
+        """Make of every new prompt the mask that is handed out for it, as if that had been given.
+
+        What is shown of the frame stays; its memory and its object pointer become those of a mask.
+        """
+        model_hw = (self.image_size, self.image_size)
+        new = [
+            outs for kinds in state["temp_output_dict_per_obj"].values() for outs in kinds.values()
+        ]
+        for frame_idx, out in (entry for outs in new for entry in outs.items()):
+            _, video_masks = self._get_orig_video_res_output(state, out["pred_masks"])
+            (mask_hw,) = self._handed_out(state, frame_idx, video_masks[:, 0])
+            fitted_hw = _resized_mask(torch.from_numpy(mask_hw).to(self.device), model_hw)
+            given, _ = self._run_single_frame_inference(
+                state,
+                {},
+                frame_idx,
+                batch_size=1,
+                is_init_cond_frame=True,
+                point_inputs=None,
+                mask_inputs=fitted_hw[None, None].float(),
+                reverse=False,
+                run_mem_encoder=True,
+            )
+            out |= {key: given[key] for key in ("maskmem_features", "maskmem_pos_enc", "obj_ptr")}
 
 
 def _resized_mask(mask_hw: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
