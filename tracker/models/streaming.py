@@ -349,10 +349,7 @@ class StreamingVideoPredictor(GroupedPredictor):
         What is shown of the frame stays; its memory and its object pointer become those of a mask.
         """
         model_hw = (self.image_size, self.image_size)
-        new = [
-            outs for kinds in state["temp_output_dict_per_obj"].values() for outs in kinds.values()
-        ]
-        for frame_idx, out in (entry for outs in new for entry in outs.items()):
+        for frame_idx, out in _new_prompts(state):
             _, video_masks = self._get_orig_video_res_output(state, out["pred_masks"])
             (mask_hw,) = self._handed_out(state, frame_idx, video_masks[:, 0])
             fitted_hw = _resized_mask(torch.from_numpy(mask_hw).to(self.device), model_hw)
@@ -368,6 +365,12 @@ class StreamingVideoPredictor(GroupedPredictor):
                 run_mem_encoder=True,
             )
             out |= {key: given[key] for key in ("maskmem_features", "maskmem_pos_enc", "obj_ptr")}
+
+
+def _new_prompts(state: State) -> list[tuple[int, Output]]:
+    """Frame index and output of every prompt that was given since the last propagation."""
+    kinds = [outs for each in state["temp_output_dict_per_obj"].values() for outs in each.values()]
+    return [entry for outs in kinds for entry in outs.items()]
 
 
 def _resized_mask(mask_hw: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
