@@ -155,6 +155,7 @@ def test_a_prompt_is_remembered_as_its_fitted_mask(
     given_hw[30:70, 90:140] = True
     state = fitting.init_state(clip)
     fitting.add_new_mask(state, 0, 1, given_hw)
+    fitting.propagate_in_video_preflight(state)  # as those do who want the memory alone
     ((_, (shown,)),) = fitting.track(state, max_frame_num_to_track=0)
     _, _, fitted_logits = next(fitting.propagate_in_video(state, 1, 0))
 

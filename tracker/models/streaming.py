@@ -330,6 +330,7 @@ class StreamingVideoPredictor(GroupedPredictor):
             raise PromptError(f"{name}: the video ends before") from error
         return frame_idx
 
+    @torch.inference_mode()
     def propagate_in_video_preflight(self, inference_state: State) -> None:
         """As VP:480; an object without a prompt is a PromptError."""
         if not inference_state["obj_ids"]:
