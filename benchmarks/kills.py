@@ -76,7 +76,7 @@ def live(video: Path, run: Path, seconds: float | None) -> int:
     count, ready = spawned.Value("i", 0), spawned.Event()
     process = spawned.Process(target=work, args=(video, run, count, ready))
     process.start()
-    ready.wait()
+    assert ready.wait(120), "the process did not begin"
     process.join(seconds)
     process.kill()
     process.join()

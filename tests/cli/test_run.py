@@ -164,10 +164,11 @@ def test_an_interruption_that_a_library_makes_an_error_of_its_own_is_one(track, 
             raise ValueError("only integers") from error
 
     monkeypatch.setattr("tracker.session.tracking.track", library)
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    result = track(video, *BOX)
-    signal.signal(signal.SIGINT, before)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = track(video, *BOX)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
