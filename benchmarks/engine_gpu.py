@@ -65,8 +65,12 @@ def jobs(base: Case) -> Iterator[list[Group]]:
 
 
 def compiled_jobs(base: Case) -> Iterator[list[Group]]:
-    """SAM2's compiled variant and ours; the mode that SAM2 asks for tries kernels for minutes."""
-    yield [[replace(base, engine="vos", switches={"mode": "reduce-overhead"})]]
+    """SAM2's compiled variant and ours.
+
+    The mode that SAM2 asks for tries kernels for minutes; its graphs (`reduce-overhead`) fail on
+    torch 2.11, which finds an output overwritten by a later run.
+    """
+    yield [[replace(base, engine="vos", switches={"mode": "default"})]]
     yield [[replace(base, engine="ours", switches={"compile": True}, decoded=True)]]
 
 

@@ -20,7 +20,9 @@ from training.scenes import Camera, Motion
 from training.textures import Image, Rng, random_texture
 
 _SHORT_SIDE = 288
-_IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+Portrait = tuple[Image, NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,15 @@ class Assets:
     """Lists to draw from; each scene takes what it needs.
 
     `cutouts` has one list per folder, and a folder counts as much as another, however many cut-outs
-    it holds. `portraits` are whole photographs with the mask (0 or 1) of the one object in them.
+    it holds. `portraits` are whole photographs with the mask (0 or 1) of the one object in them, a
+    list per folder that has such; what is cut out of them comes first in `cutouts`.
     """
 
     sprites: list[Sprite]
     photos: list[Image]
     clips: list[list[Image]]
     cutouts: list[list[Sprite]]
-    portraits: list[tuple[Image, NDArray[np.uint8]]]
+    portraits: list[list[Portrait]]
 
     def skin(self, rng: Rng) -> Image:
         """A texture for a painted sprite: procedural, or cut from a photograph."""
@@ -92,11 +95,12 @@ def load_assets(
     photos = [_photo(p) for i, p in enumerate(photo_paths) if (i % 10 == 5) == held]
     clip_paths = [p for folder in folders.clips for p in sorted(folder.glob("*.mp4"))]
     clips = [_clip(p, frame_step) for i, p in enumerate(clip_paths) if (i % 9 == 4) == held]
-    portraits = [found for folder in folders.cutouts for found in _portraits(folder, held)]
-    cutouts = [_cutout(image, mask_hw) for image, mask_hw in portraits]
-    drawn = [_drawn_cutouts(folder, held) for folder in folders.cutouts]
-    stills = photos + [image for image, _ in portraits] + [clip[0] for clip in clips]
-    kinds = [kind for kind in (cutouts, *drawn) if kind]
+    portraits = [found for folder in folders.cutouts if (found := _portraits(folder, held))]
+    cutouts = [[_cutout(image, mask_hw) for image, mask_hw in kind] for kind in portraits]
+    drawn = [kind for folder in folders.cutouts if (kind := _drawn_cutouts(folder, held))]
+    stills = photos + [image for kind in portraits for image, _ in kind]
+    stills += [clip[0] for clip in clips]
+    kinds = [*cutouts, *drawn]
     assets = Assets([], stills, clips, kinds, portraits)
     assets.sprites.extend(_paint(rng, assets) for _ in range(sprites))
     return assets
@@ -109,7 +113,7 @@ def _paint(rng: Rng, assets: Assets) -> Sprite:
 
 def _listed(folders: Iterable[Path]) -> list[Path]:
     paths = (p for folder in folders for p in sorted(folder.rglob("*")))
-    return [p for p in paths if p.suffix.lower() in _IMAGE_ENDINGS]
+    return [p for p in paths if p.suffix.lower() in IMAGE_ENDINGS]
 
 
 def _photo(path: Path) -> Image:
@@ -144,7 +148,7 @@ def _mask(path: Path, image: Image) -> NDArray[np.uint8]:
     return (cv2.resize(inside, image.shape[1::-1]) > 0.5).astype(np.uint8)
 
 
-def _portraits(folder: Path, held: bool) -> list[tuple[Image, NDArray[np.uint8]]]:
+def _portraits(folder: Path, held: bool) -> list[Portrait]:
     """The photographs of `folder/images` with their masks, of one split."""
     found = []
     for i, path in enumerate(_listed([folder / "images"])):

@@ -64,7 +64,8 @@ class Bank:
         stills_m4hw: RGB photographs and textures, stretched to squares of `STILL`; the fourth
             channel is 255 on the one object of a photograph that has a mask.
         still_aspect_m: height over width before that.
-        portraits: how many stills, the first ones, have a mask.
+        portrait_shares_p: how often each of the stills that have a mask is drawn, the first p: one
+            folder's as often as another's. Empty where there are none.
         clips: RGB (t, 3, *CLIP_HW), every second frame of each.
         windows: pseudo-masklets of these clips; None where there are none.
     """
@@ -74,7 +75,7 @@ class Bank:
     sprite_shares_n: torch.Tensor
     stills_m4hw: torch.Tensor
     still_aspect_m: torch.Tensor
-    portraits: int
+    portrait_shares_p: torch.Tensor
     clips: list[torch.Tensor]
     windows: Windows | None
 
@@ -98,22 +99,29 @@ def pack(folders: Folders, output: Path, *, windows: int, seed: int = 0) -> dict
 
 
 def _packed(assets: Assets, rng: Rng, windows: int) -> Arrays:
-    masked = {id(image) for image, _ in assets.portraits}
-    stills = [image for image, _ in assets.portraits]
+    portraits = [portrait for kind in assets.portraits for portrait in kind]
+    masked = {id(image) for image, _ in portraits}
+    stills = [image for image, _ in portraits]
     stills += [photo for photo in assets.photos if id(photo) not in masked]
-    masks = [np.dstack([mask * np.uint8(255)] * 3) for _, mask in assets.portraits]
-    drawn = assets.cutouts[1:] if assets.portraits else assets.cutouts
+    masks = [np.dstack([mask * np.uint8(255)] * 3) for _, mask in portraits]
+    drawn = assets.cutouts[len(assets.portraits) :]
     followed = _follow(rng, assets.clips, windows)
     return {
         **_blobs("stills", [_coded(still, 256) for still in stills]),
         **_blobs("masks", [_coded(mask, 256) for mask in masks]),  # WebP loses colours under alpha
+        "mask_kinds": _kinds(assets.portraits),
         **_blobs("sprites", [_coded(sprite, 144) for kind in drawn for sprite in kind]),
-        "sprite_kinds": np.array([n for n, kind in enumerate(drawn) for _ in kind], np.int64),
+        "sprite_kinds": _kinds(drawn),
         **_blobs("clips", [_film(clip) for clip in assets.clips]),
         **_blobs("windows", [zlib.compress(np.packbits(m).tobytes(), 9) for _, _, m in followed]),
         "window_clips": np.array([clip for clip, _, _ in followed], np.int64),
         "window_frames": np.array([frames for _, frames, _ in followed], np.int64),
     }
+
+
+def _kinds(folders: list[list[Any]]) -> NDArray[np.int64]:
+    """For each thing the number of the folder that it is from."""
+    return np.array([number for number, kind in enumerate(folders) for _ in kind], np.int64)
 
 
 def _follow(
@@ -190,9 +198,10 @@ def load_bank(
     for number, mask in enumerate(masks):  # the first stills are those with a mask
         stills[number] = np.dstack([stills[number], mask[..., 0]])
     stills += [random_texture(rng, STILL) for _ in range(textures)]
-    kinds = [1 + int(kind) for kind in parts.get("sprite_kinds", ())]
+    portrait_kinds = parts.get("mask_kinds", np.zeros(0, np.int64))
+    kinds = [int(kind) for kind in parts.get("sprite_kinds", ())]
+    kinds += [len(kinds) + int(kind) for kind in portrait_kinds]
     cutouts += [_cut_out(still) for still in stills[: len(masks)]]
-    kinds += [0] * len(masks)
     painted = Assets([], [s[..., :3] for s in stills], [], [], [])
     names = list(PAINTERS)
     for _ in range(sprites):
@@ -202,10 +211,10 @@ def load_bank(
     return Bank(
         sprites_n4hw=_stacked(cutouts, SPRITE, device),
         sprite_aspect_n=_aspects(cutouts, device),
-        sprite_shares_n=torch.tensor(_shares(np.array(kinds)), dtype=torch.float32, device=device),
+        sprite_shares_n=_shares(np.array(kinds), device),
         stills_m4hw=_stacked([_masked(still) for still in stills], STILL, device),
         still_aspect_m=_aspects(stills, device),
-        portraits=len(masks),
+        portrait_shares_p=_shares(portrait_kinds, device),
         clips=[clip.to(device) for clip in clips],
         windows=_windows(parts, device),
     )
@@ -258,13 +267,14 @@ def _aspects(images: list[NDArray[np.uint8]], device: str) -> torch.Tensor:
     return torch.tensor(aspects, dtype=torch.float32, device=device)
 
 
-def _shares(kinds_n: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Painted sprites (-1) share `_PAINTED_SHARE`, the other kinds the rest, in equal parts."""
-    known, counts = np.unique(kinds_n, return_counts=True)
-    others = [kind for kind in known if kind >= 0]
-    painted = _PAINTED_SHARE if others else 1.0
-    each = {kind: (1 - painted) / len(others) for kind in others} | {-1: painted}
-    return np.array([each[k] / counts[known == k][0] for k in kinds_n])
+def _shares(kinds_n: NDArray[np.int64], device: str) -> torch.Tensor:
+    """Painted ones (-1) share `_PAINTED_SHARE`, the other kinds the rest, in equal parts."""
+    known, inverse, counts = np.unique(kinds_n, return_inverse=True, return_counts=True)
+    each = np.ones(len(known))
+    if len(known) > 1 and known[0] == -1:
+        each[0] = _PAINTED_SHARE * (len(known) - 1) / (1 - _PAINTED_SHARE)
+    shares_n = (each / each.sum() / counts)[inverse] if len(known) else each
+    return torch.tensor(shares_n, dtype=torch.float32, device=device)
 
 
 def _windows(parts: Arrays, device: str) -> Windows | None:

@@ -77,6 +77,7 @@ class DrawnClips:
 def _scene_batch(bank: Bank, shape: ClipShape, dice: Dice) -> ClipBatch:
     scenes = Scenes(bank, dice, shape.clips, shape.objects + 1)
     scenes.disguise()
+    scenes.bare()
     stride = torch.tensor([1, 1, 2, 2, 3, 4], device=dice.device)[dice.pick(6, (shape.clips, 1))]
     steps = torch.arange(shape.frames, device=dice.device)
     drawn = scenes.draw(dice.pick(6, (shape.clips, 1)) + stride * steps, shape.size)

@@ -20,7 +20,8 @@ from training.disguises import Disguises, random_disguises
 from training.paths import Dice, random_paths, random_waves
 
 _HIDES, _LEAVES, _HAS_TWIN = 0.3, 0.12, 0.4
-_PORTRAIT, _PLAYS = 0.4, 0.25
+_PORTRAIT, _ALONE, _PLAYS = 0.4, 0.6, 0.25
+_LESS_ZOOM = 0.4
 _STRANGERS = 0.5
 _ASPECTS = (1.0, 4 / 3, 16 / 9, 16 / 9, 9 / 16)
 
@@ -86,6 +87,20 @@ class Scenes:
         alike = self.sprites_bl[:, self.things] == self.sprites_bl[:, 0]
         self.disguises.put(twin, alike, **vars(self.disguises.of(first)))
 
+    def bare(self) -> None:
+        """Let many a photograph's own object stand whole as it was taken, with one thing at most.
+
+        Pasted things show where they were cut; nothing in real video does.
+        """
+        portrait_b = (self.stills_b >= 0) & (self.stills_b < len(self.bank.portrait_shares_p))
+        alone_b = portrait_b & self.dice.chance((self.clips,), _ALONE)
+        self.shown_bl[:, 0] &= ~(alone_b & self.dice.chance((self.clips,), 0.5))
+        self.shown_bl[:, 1:] &= ~alone_b[:, None]
+        shape_b = 1 / self.bank.still_aspect_m[self.stills_b.clamp(min=0)]
+        self.aspect_b = torch.where(alone_b, shape_b, self.aspect_b)
+        less = 1 + _LESS_ZOOM * (self.camera.size - 1)
+        self.camera.size = torch.where(alone_b[:, None], less, self.camera.size)
+
     def _set_events(self) -> None:
         """One thing passes behind the panel, or swings out of the frame and back in."""
         dice, paths, clips = self.dice, self.paths, (self.clips,)
@@ -113,8 +128,8 @@ class Scenes:
         dice, clips = self.dice, (self.clips,)
         self.playing = round(_PLAYS * self.clips) if self.bank.clips else 0
         self.stills_b = dice.pick(len(self.bank.stills_m4hw), clips)
-        if self.bank.portraits:
-            portraits = dice.pick(self.bank.portraits, clips)
+        if len(self.bank.portrait_shares_p):
+            portraits = dice.weighted(self.bank.portrait_shares_p, clips)
             chosen = dice.chance(clips, _PORTRAIT)
             self.stills_b = torch.where(chosen, portraits, self.stills_b)
         self.stills_b[: self.playing] = -1

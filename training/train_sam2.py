@@ -67,7 +67,7 @@ def demo_stages(load: float) -> tuple[Stage, ...]:
         Stage(
             0.6,
             (
-                *(small, shape(4, 3, 224), shape(6, 3, 192), shape(8, 3, 192)),
+                *(small, shape(1, 4, 288), shape(4, 3, 224), shape(6, 3, 192), shape(8, 3, 192)),
                 *(shape(6, 3, 256), shape(6, 3, 224, real=True)),
             ),
             (0.35, 0.37, 0.14, 0.14),
@@ -75,8 +75,8 @@ def demo_stages(load: float) -> tuple[Stage, ...]:
         Stage(
             1.0,
             (
-                *(shape(1, 4, 320), shape(4, 3, 320), shape(8, 3, 256), shape(8, 3, 288)),
-                *(shape(6, 3, 320), shape(8, 3, 256, real=True)),
+                *(small, shape(1, 4, 320), shape(4, 3, 320), shape(8, 3, 256)),
+                *(shape(8, 3, 288), shape(6, 3, 320), shape(8, 3, 256, real=True)),
             ),
             (0.35, 0.37, 0.14, 0.14),
         ),

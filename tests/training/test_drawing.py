@@ -118,7 +118,8 @@ def test_layers_that_are_not_shown_are_not_drawn(bank: Bank):
 def test_the_object_of_a_photograph_is_seen_until_something_covers_it(bank: Bank):
     masked = bank.stills_m4hw.clone()
     masked[:, 3] = 255
-    whole = Bank(**{**vars(bank), "stills_m4hw": masked, "portraits": len(masked)})
+    shares = torch.full((len(masked),), 1 / len(masked))
+    whole = Bank(**{**vars(bank), "stills_m4hw": masked, "portrait_shares_p": shares})
     drawn = Scenes(whole, dice(5), 4, things=2).draw(torch.zeros(4, 1), 64)
     assert torch.equal(drawn.portrait_bthw, drawn.layers_bthw == 0)
 
@@ -178,7 +179,7 @@ def test_what_is_packed_comes_back(tmp_path, make_video):
         bank = load_bank(
             tmp_path / "bank.npz", sprites=3, textures=1, seed=0, split=split, device="cpu"
         )
-        assert bank.portraits == count
+        assert bank.portrait_shares_p.tolist() == pytest.approx([1 / count] * count)
         assert len(bank.sprites_n4hw) == count + 3
         disc = bank.stills_m4hw[0][3] > 127
         assert bank.stills_m4hw[0][:3, disc].float().mean(1) == pytest.approx([210, 20, 20], abs=12)
@@ -189,6 +190,35 @@ def test_what_is_packed_comes_back(tmp_path, make_video):
         assert bank.windows is None
         if split == "train":
             assert bank.clips[0].shape == (20, 3, *CLIP_HW)  # every second frame
+
+
+def test_a_folder_of_photographs_counts_as_much_as_another(tmp_path):
+    folders = [_photographs(tmp_path / name, count) for name, count in (("few", 2), ("many", 8))]
+    pack(Folders(cutouts=tuple(folders)), tmp_path / "bank.npz", windows=0)
+    bank = load_bank(
+        tmp_path / "bank.npz", sprites=5, textures=1, seed=0, split="train", device="cpu"
+    )
+    count = len(bank.portrait_shares_p)
+    assert bank.portrait_shares_p[:2].tolist() == pytest.approx([1 / 4] * 2)
+    assert bank.portrait_shares_p[2:].tolist() == pytest.approx([1 / 2 / (count - 2)] * (count - 2))
+    assert bank.sprite_shares_n[:2].sum() == pytest.approx(0.3)  # painted things have two fifths
+    assert bank.sprite_shares_n[count:].sum() == pytest.approx(0.4)
+
+
+def test_photographed_objects_stand_bare_now_and_then(bank: Bank):
+    masked = bank.stills_m4hw.clone()
+    masked[:, 3] = 255
+    shares = torch.full((len(masked),), 1 / len(masked))
+    whole = Bank(**{**vars(bank), "stills_m4hw": masked, "portrait_shares_p": shares})
+    scenes = Scenes(whole, dice(5), 400, things=3)
+    scenes.bare()
+    shown = scenes.shown_bl.sum(1)
+    playing = scenes.playing
+    assert (shown[:playing] >= 3).all()  # a clip has no object of its own
+    alone = shown[playing:] <= 1
+    assert 0.4 < alone.float().mean() < 0.8
+    assert (shown[playing:][alone] == 0).any() and (shown[playing:][alone] == 1).any()
+    assert (shown[playing:][~alone] >= 3).all()
 
 
 def test_measuring_material_is_not_packed(tmp_path):
