@@ -56,6 +56,7 @@ def output_options(formats: str) -> Callable[[Command], Command]:
                 setting("model", "A SAM2 model, see `track models list`; auto: the best."),
                 setting("device", "auto, cpu, cuda, cuda:N or mps."),
                 setting("image_size", "Side of the model's image. [default: its own]", "N"),
+                setting("edges", "Whose edges masks have; auto: the picture's if that is small."),
                 click.option(
                     *("--format", "formats"),
                     default=formats,

@@ -38,6 +38,8 @@ def test_the_source_follows_from_the_options(options, source):
         ({"everything": True, "points_per_side": 0}, "--points-per-side 0: must be 1 or more"),
         ({"everything": True, "min_iou": 1.5}, "--min-iou 1.5: from 0 to 1"),
         ({"auto_prompt": True, "prompt_kind": "x"}, "--prompt-kind x: one of auto"),
+        ({"edges": "x"}, "--edges x: one of auto"),
+        ({"everything": True, "edges": "picture"}, "--everything keeps the model's masks"),
     ],
 )
 def test_contradictions_are_refused(options, message):

@@ -195,6 +195,18 @@ def test_points_boxes_and_masks_that_a_user_shows(pictures, tmp_path):
     assert (read_index_mask(out / "objects/by-frame/b/2.png").astype(bool) == shown_hw).all()
 
 
+def test_masks_end_where_the_picture_does_or_where_the_model_says(pictures, tmp_path):
+    truth_hw, agreement = disc(SIZES["a"]), {}
+    for edges in ("model", "picture"):
+        settings = ImageSettings(**MODEL, edges=edges)
+        wanted = Wanted(("png-per-object",), ExportOptions(frames="none"))
+        out = tmp_path / edges
+        segment_images([pictures / "a.png"], out, settings, [Prompt(0, 1, box_xyxy=BOX)], wanted)
+        mask_hw = read_index_mask(out / "objects/by-frame/a/1.png") == 1
+        agreement[edges] = iou(mask_hw, truth_hw)
+    assert agreement["picture"] > max(agreement["model"], 0.95)
+
+
 def test_everything_at_once(pictures, tmp_path):
     # The demo model trusts its masks of such a picture little.
     loose = {"min_iou": 0.05, "min_stability": 0.3}

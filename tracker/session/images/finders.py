@@ -76,7 +76,9 @@ def _boxes_for(settings: ImageSettings, text: str) -> BoxesOf:
 
 
 def _predictor(settings: ImageSettings) -> StreamingVideoPredictor:
-    return load_video_predictor(settings.model, settings.device, settings.image_size)
+    return load_video_predictor(
+        settings.model, settings.device, settings.image_size, edges=settings.edges
+    )
 
 
 class PromptFinder:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from tracker.errors import SettingsError
-from tracker.settings import CHOICES, PromptKind, option
+from tracker.settings import CHOICES, Edges, PromptKind, option
 
 Source = Literal["prompts", "memory", "everything", "boxes", "text"]
 
@@ -34,7 +34,7 @@ class ImageSettings:
     """Everything that decides what is found on an image, apart from prompts.
 
     Attributes:
-        model, features, device, image_size: as in `TrackSettings`.
+        model, features, device, image_size, edges: as in `TrackSettings`.
         auto_prompt: ask the reference memory.
         memory: its folder; None for the user's.
         labels: only these are looked for; none given means all.
@@ -64,6 +64,7 @@ class ImageSettings:
     features: str = "auto"
     device: str = "auto"
     image_size: int | None = None
+    edges: Edges = "auto"
     auto_prompt: bool = False
     memory: str | None = None
     labels: tuple[str, ...] = ()
@@ -85,9 +86,12 @@ class ImageSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.prompt_kind not in CHOICES["prompt_kind"]:
-            known = ", ".join(CHOICES["prompt_kind"])
-            raise SettingsError(f"--prompt-kind {self.prompt_kind}: one of {known}")
+        for name in ("prompt_kind", "edges"):
+            if getattr(self, name) not in CHOICES[name]:
+                known = ", ".join(CHOICES[name])
+                raise SettingsError(f"{option(name)} {getattr(self, name)}: one of {known}")
+        if self.everything and self.edges == "picture":
+            raise SettingsError("--everything keeps the model's masks; leave out --edges picture")
         for name, smallest in _SMALLEST.items():
             value = getattr(self, name)
             if value is not None and value < smallest:
