@@ -45,7 +45,7 @@ def assert_same(expected: list[Any], found: list[Any]) -> None:
     assert len(expected) < 2 or not torch.equal(expected[-1][1], expected[-2][1])
 
 
-def assert_near(expected: list[Any], found: list[Any], apart: float = 0.001, few: int = 1) -> None:
+def assert_near(expected: list[Any], found: list[Any], apart: float = 0.001, few: int = 2) -> None:
     """The same frames in the same order, with masks that hardly differ: an IoU of 1 - `apart`.
 
     A small mask may differ by `few` pixels, which take it below.
