@@ -198,7 +198,7 @@ def load_bank(
     for number, mask in enumerate(masks):  # the first stills are those with a mask
         stills[number] = np.dstack([stills[number], mask[..., 0]])
     stills += [random_texture(rng, STILL) for _ in range(textures)]
-    portrait_kinds = parts.get("mask_kinds", np.zeros(0, np.int64))
+    portrait_kinds = parts.get("mask_kinds", np.zeros(len(masks), np.int64))
     kinds = [int(kind) for kind in parts.get("sprite_kinds", ())]
     kinds += [len(kinds) + int(kind) for kind in portrait_kinds]
     cutouts += [_cut_out(still) for still in stills[: len(masks)]]

@@ -21,7 +21,7 @@ from training.paths import Dice, random_paths, random_waves
 
 _HIDES, _LEAVES, _HAS_TWIN = 0.3, 0.12, 0.4
 _PORTRAIT, _ALONE, _PLAYS = 0.4, 0.6, 0.25
-_LESS_ZOOM = 0.4
+_LESS_ZOOM = 0.4  # of the usual one, where an object stands as it was taken
 _STRANGERS = 0.5
 _ASPECTS = (1.0, 4 / 3, 16 / 9, 16 / 9, 9 / 16)
 

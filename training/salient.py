@@ -130,9 +130,13 @@ def label(files: list[Path], output: Path, saliency: Saliency) -> int:
     return len(known)
 
 
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--network", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("folders", nargs=-1, required=True, type=_FOLDER)
+@click.option("--network", required=True, type=_FILE, help="In ONNX.")
 @click.option("--output", type=click.Path(path_type=Path), required=True)
 def main(folders: tuple[Path, ...], network: Path, output: Path) -> None:
     """Find the photographs in FOLDERS in which one thing stands out, and its mask."""
