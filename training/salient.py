@@ -9,7 +9,6 @@ picture is kept only where the network is sure, and sees one thing of a fair siz
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.assets import IMAGE_ENDINGS
-from training.held_out import refuse_held_out
+from training.held_out import content_hash, refuse_held_out
 
 SIDE = 320  # pixels, of the network's input
 SHORT_SIDE = 360  # of what is written, at most
@@ -71,9 +70,9 @@ def salient_mask(image_hw3: Image, saliency: Saliency) -> NDArray[np.uint8] | No
 
 
 def pictures(path: Path) -> Iterator[tuple[str, Image]]:
-    """BGR pictures of a file that may be photographs, each with a name of its own."""
+    """BGR pictures of a file that may be photographs, named after its content."""
     refuse_held_out(path)
-    name = f"{hashlib.md5(path.as_posix().encode()).hexdigest()[:6]}_{path.stem[:24]}"
+    name = f"{content_hash(path)[:6]}_{path.stem[:24]}"
     if path.suffix.lower() == ".mp4":
         reader, index = cv2.VideoCapture(str(path)), 0
         while (read := reader.read())[0]:

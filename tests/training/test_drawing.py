@@ -25,6 +25,14 @@ def bank() -> Bank:
     return load_bank(None, sprites=8, textures=4, seed=0, split="train", device="cpu")
 
 
+def portrayed(bank: Bank) -> Bank:
+    """The bank as if every still were a photograph that its object fills."""
+    masked = bank.stills_m4hw.clone()
+    masked[:, 3] = 255
+    shares = torch.full((len(masked),), 1 / len(masked))
+    return Bank(**{**vars(bank), "stills_m4hw": masked, "portrait_shares_p": shares})
+
+
 @pytest.fixture
 def evenly_lit(bank: Bank) -> Scenes:
     scenes = Scenes(bank, dice(3), 6, things=2)
@@ -116,11 +124,7 @@ def test_layers_that_are_not_shown_are_not_drawn(bank: Bank):
 
 
 def test_the_object_of_a_photograph_is_seen_until_something_covers_it(bank: Bank):
-    masked = bank.stills_m4hw.clone()
-    masked[:, 3] = 255
-    shares = torch.full((len(masked),), 1 / len(masked))
-    whole = Bank(**{**vars(bank), "stills_m4hw": masked, "portrait_shares_p": shares})
-    drawn = Scenes(whole, dice(5), 4, things=2).draw(torch.zeros(4, 1), 64)
+    drawn = Scenes(portrayed(bank), dice(5), 4, things=2).draw(torch.zeros(4, 1), 64)
     assert torch.equal(drawn.portrait_bthw, drawn.layers_bthw == 0)
 
 
@@ -206,11 +210,7 @@ def test_a_folder_of_photographs_counts_as_much_as_another(tmp_path):
 
 
 def test_photographed_objects_stand_bare_now_and_then(bank: Bank):
-    masked = bank.stills_m4hw.clone()
-    masked[:, 3] = 255
-    shares = torch.full((len(masked),), 1 / len(masked))
-    whole = Bank(**{**vars(bank), "stills_m4hw": masked, "portrait_shares_p": shares})
-    scenes = Scenes(whole, dice(5), 400, things=3)
+    scenes, usual = (Scenes(portrayed(bank), dice(5), 400, things=3) for _ in "ab")
     scenes.bare()
     shown = scenes.shown_bl.sum(1)
     playing = scenes.playing
@@ -219,6 +219,12 @@ def test_photographed_objects_stand_bare_now_and_then(bank: Bank):
     assert 0.4 < alone.float().mean() < 0.8
     assert (shown[playing:][alone] == 0).any() and (shown[playing:][alone] == 1).any()
     assert (shown[playing:][~alone] >= 3).all()
+    # They are seen whole: in the photograph's own shape, and closer to all of it.
+    tall = bank.still_aspect_m[scenes.stills_b][playing:]
+    assert torch.allclose(scenes.aspect_b[playing:][alone], 1 / tall[alone])
+    assert torch.equal(scenes.aspect_b[playing:][~alone], usual.aspect_b[playing:][~alone])
+    zoom, usual_zoom = (each.camera.size[playing:, 0][alone] for each in (scenes, usual))
+    assert torch.allclose(zoom - 1, 0.4 * (usual_zoom - 1))
 
 
 def test_measuring_material_is_not_packed(tmp_path):
