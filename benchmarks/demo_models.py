@@ -31,6 +31,7 @@ from tracker.memory.store import ReferenceMemory
 from tracker.models.dinov2 import FeatureExtractor, load_features
 from tracker.models.sam2 import ImagePrompter, load_video_predictor
 from tracker.models.streaming import StreamingVideoPredictor
+from tracker.session.propagation import apply_prompt
 from tracker.session.run_folder import RunMasks
 from tracker.session.tracking import track
 from tracker.settings import TrackSettings
@@ -51,12 +52,7 @@ class Bench:
     def follow(self, frames: FrameList, prompt: Prompt) -> list[BoolMask]:
         """The masks of one object from a prompt on frame 0."""
         state = self.predictor.init_state(frames)
-        if prompt.mask_hw is not None:
-            self.predictor.add_new_mask(state, 0, 1, prompt.mask_hw)
-        else:
-            self.predictor.add_new_points_or_box(
-                state, 0, 1, prompt.points_n2, prompt.point_labels_n, box=prompt.box_xyxy
-            )
+        apply_prompt(self.predictor, state, 0, prompt)
         return [objects[0].mask_hw for _, objects in self.predictor.track(state)]
 
     def memory(self, references: list[tuple[str, Image, BoolMask]]) -> ReferenceMemory:

@@ -246,7 +246,7 @@ def asks(bench: Bench, cases: Iterable[LeavingCase]) -> list[Ask]:
         references, likeness = RunReferences(), Likeness()
         for index in (0, _LATER_REFERENCE):
             features = bench.extractor.extract(case.frames[index])
-            references.add_frame(1, index, features, case.truth_thw[index])
+            references.add_frame(1, index, case.frames[index], features, case.truth_thw[index])
             if index == 0:  # the later one is a trusted frame, which no mask is held against
                 likeness.prompt(index, features, case.truth_thw[index])
         places = [case.gone + n for n in _ASKED] + [case.back + n for n in _BACK]

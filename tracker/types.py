@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tracker.errors import PromptError
 from tracker.masks import BoolMask, Box, decode_rle, encode_rle
+from tracker.views import View, holds, shows
 
 PromptSource = Literal["user", "memory", "redetect", "detector"]
 State = Literal["visible", "occluded", "lost", "doubtful"]
@@ -75,6 +76,8 @@ class Prompt:
         point_labels_n: int32, 1 positive, 0 negative.
         box_xyxy: pixels, or None.
         mask_hw: bool at video resolution, or None; excludes points and box.
+        view_xyxy: the part of the frame in which SAM2 is asked what points and box mean, in whole
+            pixels; they lie in it. None for the whole frame.
         source: who asked for it.
         label: the object's name, or None.
         score: the decision score of a prompt found by the tool, else None.
@@ -91,6 +94,7 @@ class Prompt:
     point_labels_n: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     box_xyxy: Box | None = None
     mask_hw: BoolMask | None = None
+    view_xyxy: View | None = None
     source: PromptSource = "user"
     label: str | None = None
     score: float | None = None
@@ -127,6 +131,18 @@ class Prompt:
                 raise PromptError(f"{name}: give a mask, or points and box, not both")
         elif self.box_xyxy is None and not (labels == POSITIVE).any():
             raise PromptError(f"{name}: give a mask, a box or at least one positive point")
+        if self.view_xyxy is not None:
+            self._check_view(name, self.view_xyxy)
+
+    def _check_view(self, name: str, view: View) -> None:
+        x1, y1, x2, y2 = view
+        if not all(float(v).is_integer() for v in view) or x2 <= x1 or y2 <= y1:
+            raise PromptError(f"{name}: a view is X1,Y1,X2,Y2 in whole pixels, X1 < X2 and Y1 < Y2")
+        if self.mask_hw is not None:
+            raise PromptError(f"{name}: a mask is taken as it is; a view needs points or a box")
+        boxes = [] if self.box_xyxy is None else [self.box_xyxy]
+        if not (shows(view, self.points_n2).all() and all(holds(view, box) for box in boxes)):
+            raise PromptError(f"{name}: points and box must lie in the view")
 
     @property
     def kind(self) -> str:
@@ -150,6 +166,10 @@ class Prompt:
             if x1 < 0 or y1 < 0 or x2 > info.width or y2 > info.height:
                 corners = ",".join(f"{v:g}" for v in self.box_xyxy)
                 raise PromptError(f"{name}: box {corners} lies outside; {size}")
+        whole = (0, 0, info.width, info.height)
+        if self.view_xyxy is not None and not holds(whole, self.view_xyxy):
+            corners = ",".join(str(v) for v in self.view_xyxy)
+            raise PromptError(f"{name}: view {corners} lies outside; {size}")
         if self.mask_hw is not None and self.mask_hw.shape != (info.height, info.width):
             h, w = self.mask_hw.shape
             raise PromptError(f"{name}: the mask is {w}x{h} pixels but {size}")
@@ -164,6 +184,8 @@ class Prompt:
             out["box"] = [float(v) for v in self.box_xyxy]
         if self.mask_hw is not None:
             out["mask"] = encode_rle(self.mask_hw)
+        if self.view_xyxy is not None:
+            out["view"] = [int(v) for v in self.view_xyxy]
         out["source"] = self.source
         extras = {"label": self.label, "score": self.score, "reference": self.reference_id}
         out.update({key: value for key, value in extras.items() if value is not None})
@@ -181,7 +203,7 @@ class Prompt:
         try:
             points = np.asarray(value.get("points", []), dtype=np.float32).reshape(-1, 2)
             labels = value.get("point_labels", [POSITIVE] * len(points))
-            box = value.get("box")
+            box, view = value.get("box"), value.get("view")
             return cls(
                 frame=int(value.get("frame", 0)),
                 object_id=int(value.get("object", 1)),
@@ -189,6 +211,7 @@ class Prompt:
                 point_labels_n=np.asarray(labels, dtype=np.int32),
                 box_xyxy=None if box is None else _four_numbers(box),
                 mask_hw=decode_rle(value["mask"]) if "mask" in value else None,
+                view_xyxy=None if view is None else _four_whole_numbers(view),
                 source=value.get("source", "user"),
                 label=value.get("label"),
                 score=value.get("score"),
@@ -199,7 +222,7 @@ class Prompt:
 
 
 _PROMPT_KEYS = {
-    *("frame", "object", "points", "point_labels", "box", "mask"),
+    *("frame", "object", "points", "point_labels", "box", "mask", "view"),
     *("source", "label", "score", "reference"),
 }
 
@@ -329,4 +352,11 @@ def _check_image(image_hwc: NDArray[np.uint8]) -> None:
 
 def _four_numbers(values: Any) -> Box:
     x1, y1, x2, y2 = (float(v) for v in values)
+    return (x1, y1, x2, y2)
+
+
+def _four_whole_numbers(values: Any) -> View:
+    if any(v != int(v) for v in values):
+        raise ValueError("a view has whole pixels")
+    x1, y1, x2, y2 = (int(v) for v in values)
     return (x1, y1, x2, y2)

@@ -7,6 +7,7 @@ import numpy as np
 
 from tracker.models.sam2 import MaskCandidate
 from tracker.types import ImageFeatures
+from tracker.views import in_view
 
 WIDTH = 16  # numbers per feature; axis i is the i-th kind of surface
 
@@ -41,8 +42,8 @@ class ColourPrompter:
     exactly, without weights.
     """
 
-    def set_image(self, image_hwc):
-        self.image = image_hwc.astype(int)
+    def set_image(self, image_hwc, view=None):
+        self.image, self.view = image_hwc.astype(int), view
 
     def predict(self, points_n2=None, point_labels_n=None, box_xyxy=None, *, tight_box=True):
         if points_n2 is not None:
@@ -52,7 +53,9 @@ class ColourPrompter:
         mask = np.zeros(self.image.shape[:2], bool)
         for x, y in seeds:
             colour = self.image[int(y), int(x)]
-            alike = (np.abs(self.image - colour).max(axis=2) < 30).astype(np.uint8)
+            alike = np.zeros(mask.shape, np.uint8)
+            seen = in_view(self.image, self.view)
+            in_view(alike, self.view)[:] = np.abs(seen - colour).max(axis=2) < 30
             _, parts = cv2.connectedComponents(alike)
             mask |= parts == parts[int(y), int(x)]
         return [MaskCandidate(mask, 0.9)]

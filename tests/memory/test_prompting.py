@@ -96,6 +96,32 @@ def test_an_empty_memory_finds_nothing(find):
     assert find(scene((RED, 100, 100, 40))[0]) == []
 
 
+class Spilling(ColourPrompter):
+    """As a decoder whose grid is coarse: on a whole image its masks spill over to the left."""
+
+    def predict(self, *args, **options):
+        (seen,) = super().predict(*args, **options)
+        if self.view is None:
+            seen.mask_hw[:, :-20] |= seen.mask_hw[:, 20:].copy()
+        return [seen]
+
+
+def test_what_is_accepted_is_looked_at_from_nearer(memory, extractor):
+    add(memory, "red", RED, 90, 80)
+    image, (mask,) = scene((RED, 230, 150, 40))
+    (decision,) = find_prompts(image, memory, extractor, Spilling())
+    best, *others = decision.candidates
+    assert best.mask_hw is decision.mask_hw
+    assert iou(decision.mask_hw, mask) > 0.95 > 0.8 > max(iou(c.mask_hw, mask) for c in others)
+    assert decision.prompt.view_xyxy == best.proposal.view_xyxy is not None
+    assert json.loads(json.dumps(decision.to_json()))["prompt"]["view"] == [
+        *decision.prompt.view_xyxy
+    ]
+    (refused,) = find_prompts(image, memory, extractor, Spilling(), threshold=0.999)
+    assert refused.score == decision.score
+    assert all(candidate.proposal.view_xyxy is None for candidate in refused.candidates)
+
+
 def test_below_the_threshold_nothing_is_prompted(memory, find):
     add(memory, "red", RED, 90, 80)
     image, _ = scene((RED, 230, 150, 40))

@@ -15,6 +15,7 @@ from tracker import locations
 from tracker.errors import ModelError, PromptError, SettingsError
 from tracker.models.sam2 import ImagePrompter, load_video_predictor
 from tracker.models.streaming import StreamingVideoPredictor
+from tracker.types import Prompt
 
 CLICK: dict[str, Any] = {"points_n2": [[70, 60]], "point_labels_n": [1]}
 
@@ -116,12 +117,43 @@ def test_a_mask_is_not_fitted_beyond_a_tight_box(small_streaming: Any) -> None:
     image_hwc = np.random.default_rng(0).integers(50, 70, (120, 160, 3), np.uint8)
     image_hwc[30:80, 40:100] += 160
     image_hwc[60:80, 100:112] += 160
-    prompter, box = ImagePrompter(small_streaming(edges="picture")), (40, 30, 100, 80)
+    prompter, box = ImagePrompter(small_streaming(edges="picture")), np.array([40, 30, 100, 80])
     prompter.set_image(image_hwc)
     logits_hw = np.full((120, 160), -8, np.float32)
     logits_hw[30:80, 40:100], logits_hw[30:80, 100:112] = 8, -1
-    beyond = [prompter._mask(image_hwc, logits_hw, within)[:, 100:] for within in (None, box)]
+    beyond = [prompter._mask(logits_hw, within)[:, 100:] for within in (None, box)]
     assert [part.any() for part in beyond] == [True, False]
+
+
+def test_in_a_view_masks_are_those_of_the_part_alone(predictor: Any, clip: Any) -> None:
+    view, (x, y) = (30, 20, 150, 120), (30, 20)
+    seen, part = ImagePrompter(predictor), ImagePrompter(predictor)
+    seen.set_image(clip[0], view)
+    part.set_image(np.ascontiguousarray(clip[0][20:120, 30:150]))
+    for (px, py), box in (((70, 60), None), ((70, 60), (40, 30, 110, 90))):
+        whole = seen.predict([(px, py)], [1], box)
+        alone = part.predict([(px - x, py - y)], [1], box and np.subtract(box, (x, y, x, y)))
+        for mine, theirs in zip(whole, alone, strict=True):
+            assert mine.mask_hw.shape == clip[0].shape[:2]
+            np.testing.assert_array_equal(mine.mask_hw[20:120, 30:150], theirs.mask_hw)
+            assert mine.mask_hw.sum() == theirs.mask_hw.sum()
+            assert mine.predicted_iou == theirs.predicted_iou
+    with pytest.raises(PromptError, match=r"in a view: point -1,40 lies outside"):
+        seen.predict([(29, 60)], [1])
+    seen.set_image(clip[0])
+    assert seen.predict([(29, 60)], [1])
+
+
+def test_the_answer_to_a_prompt_is_the_best_of_its_masks(prompter: ImagePrompter) -> None:
+    for prompt in (
+        Prompt(0, 1, np.array([[70, 60]]), np.array([1])),
+        Prompt(0, 1, np.array([[70, 60]]), np.array([0]), (40, 30, 110, 90)),
+        Prompt(0, 1, box_xyxy=(40, 30, 110, 90)),
+    ):
+        points = prompt.points_n2 if len(prompt.points_n2) else None
+        labels = prompt.point_labels_n if len(prompt.points_n2) else None
+        best = prompter.predict(points, labels, prompt.box_xyxy)[0]
+        np.testing.assert_array_equal(prompter.answer(prompt).mask_hw, best.mask_hw)
 
 
 def test_feature_sizes_at_1024_px_are_those_written_in_sam2(small_streaming: Any) -> None:

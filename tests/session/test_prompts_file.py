@@ -15,6 +15,7 @@ MASK = np.zeros((6, 8), bool)
 MASK[2:4, 3:6] = True
 PROMPTS = (
     Prompt(0, 1, box_xyxy=(1, 2, 3.5, 4), label="Tasse"),
+    Prompt(2, 1, box_xyxy=(1, 2, 3.5, 4), view_xyxy=(0, 1, 6, 5), source="memory"),
     Prompt(7, 2, np.array([[1, 2], [3, 4]], np.float32), np.array([1, 0], np.int32)),
     Prompt(9, 3, mask_hw=MASK, source="memory", score=0.5, reference_id="ab"),
 )
@@ -46,6 +47,11 @@ def test_a_bare_list_will_do(tmp_path):
         ('{"format": 9, "prompts": []}', "has format 9; this track reads 1"),
         ('[{"box": [1,2,3,4]}, {"bocks": 1}]', "prompt 2: unknown key 'bocks'"),
         ('[{"box": [1,2,3]}]', "prompt 1: malformed prompt"),
+        ('[{"box": [1,2,3,4], "view": [0,0,9]}]', "prompt 1: malformed prompt"),
+        ('[{"box": [1,2,3,4], "view": [0,0,9,9.5]}]', "a view has whole pixels"),
+        ('[{"box": [1,2,3,4], "view": [9,0,0,9]}]', "X1 < X2 and Y1 < Y2"),
+        ('[{"box": [1,2,3,4], "view": [2,0,9,9]}]', "points and box must lie in the view"),
+        ('[{"points": [[9,9]], "view": [2,0,9,9]}]', "points and box must lie in the view"),
     ],
 )
 def test_a_malformed_file_is_refused(tmp_path, text, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tracker.models.sam2 import ImagePrompter, MaskCandidate
 from tracker.session.propagation import Stretch, propagate, stretches
 from tracker.types import Prompt
 
@@ -141,3 +142,31 @@ def test_masks_points_and_boxes_with_points_reach_the_model(predictor):
     _, expected = next(predictor.track(state))
     for ours, theirs in zip(objects[1:], expected, strict=True):
         assert (ours.mask_hw == theirs.mask_hw).all()
+
+
+def test_a_prompt_with_a_view_is_answered_in_it(predictor):
+    view, box_xyxy = (10, 5, 60, 45), (20, 10, 50, 40)
+    prompter = ImagePrompter(predictor)
+    prompter.set_image(Noise()[0], view)
+    seen_hw = prompter.predict(box_xyxy=box_xyxy)[0].mask_hw
+    assert seen_hw.any()
+    seen = {1: {0: Prompt(0, 1, box_xyxy=box_xyxy, view_xyxy=view)}}
+    given = {1: {0: Prompt(0, 1, mask_hw=seen_hw)}}
+    whole = {1: {0: Prompt(0, 1, box_xyxy=box_xyxy)}}
+    ours, theirs, other = (
+        masks(propagate(predictor, Noise(), prompts, "forward")) for prompts in (seen, given, whole)
+    )
+    assert all((ours[place] == theirs[place]).all() for place in theirs)
+    assert (ours[0, 1] != other[0, 1]).any()
+
+
+def test_where_a_view_shows_nothing_the_whole_frame_is_asked(predictor, monkeypatch):
+    nothing = MaskCandidate(np.zeros((HEIGHT, WIDTH), bool), 0.5)
+    monkeypatch.setattr(ImagePrompter, "answer", lambda *_, **__: nothing)
+    box_xyxy, view = (20, 10, 50, 40), (10, 5, 60, 45)
+    seen = {1: {0: Prompt(0, 1, box_xyxy=box_xyxy, view_xyxy=view)}}
+    whole = {1: {0: Prompt(0, 1, box_xyxy=box_xyxy)}}
+    ours, theirs = (
+        masks(propagate(predictor, Noise(), prompts, "forward")) for prompts in (seen, whole)
+    )
+    assert all((ours[place] == theirs[place]).all() for place in theirs)

@@ -310,10 +310,7 @@ def _from_image(
         raise PromptError("a reference is one object in one image; leave OBJ@FRAME: out")
     prompter = ImagePrompter(load_video_predictor(*model_and_device))
     prompter.set_image(image_hwc)
-    (prompt,) = prompts
-    points = prompt.points_n2 if len(prompt.points_n2) else None
-    labels = prompt.point_labels_n if len(prompt.points_n2) else None
-    best = prompter.predict(points, labels, prompt.box_xyxy)[0]
+    best = prompter.answer(prompts[0])
     if not best.mask_hw.any():
         raise PromptError(f"SAM2 finds no object there in {image}; try other points, or a box")
     return image_hwc, best.mask_hw

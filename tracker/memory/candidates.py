@@ -12,6 +12,7 @@ from tracker.memory.comparison import Comparison, unit
 from tracker.memory.proposals import Proposal
 from tracker.memory.retrieval import cell_coverage, inside_cells
 from tracker.models.sam2 import ImagePrompter
+from tracker.views import in_view
 
 AS_GOOD = 0.1  # cosine by which a better match outside the mask takes most of a match's worth
 
@@ -71,6 +72,7 @@ class Candidate:
             "points": [[round(float(v), 1) for v in xy] for xy in self.proposal.points_n2],
             "point_labels": [int(v) for v in self.proposal.point_labels_n],
             "box": None if box is None else [round(v, 1) for v in box],
+            "view": self.proposal.view_xyxy,
             "mask_area_px": int(np.count_nonzero(self.mask_hw)),
             "predicted_iou": round(self.predicted_iou, 4),
             **{name: round(value, 4) for name, value in asdict(self.measures).items()},
@@ -81,7 +83,10 @@ class Candidate:
 def answer(
     proposal: Proposal, reference_id: str, compared: Comparison, prompter: ImagePrompter
 ) -> list[Candidate]:
-    """Every mask that the decoder gives for a proposal, measured; the image is set already."""
+    """Every mask that the decoder gives for a proposal, the decoder's best first, measured.
+
+    The image is set already, in the proposal's view; what was compared is that view.
+    """
     points, labels = proposal.points_n2, proposal.point_labels_n
     masks = prompter.predict(
         points if len(points) else None,
@@ -90,7 +95,13 @@ def answer(
         tight_box=False,  # it encloses what was matched of the object
     )
     return [
-        Candidate(reference_id, proposal, m.mask_hw, m.predicted_iou, measure(m.mask_hw, compared))
+        Candidate(
+            reference_id,
+            proposal,
+            mask_hw=m.mask_hw,
+            predicted_iou=m.predicted_iou,
+            measures=measure(in_view(m.mask_hw, proposal.view_xyxy), compared),
+        )
         for m in masks
     ]
 

@@ -2,7 +2,8 @@
 
 For each label the best references are searched, their matched patches become proposals (points, a
 box, both), SAM2's decoder answers each of them, and the mask that agrees best with the features
-wins. Below a calibrated score the tool abstains. The whole decision can be written down.
+wins. Below a calibrated score the tool abstains. What is accepted is looked at once more, from
+nearer. The whole decision can be written down.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.masks import BoolMask, iou
 from tracker.memory.abstention import abstention_threshold
 from tracker.memory.candidates import Candidate, answer
+from tracker.memory.closer_look import look_closer
 from tracker.memory.comparison import Comparison, compare
 from tracker.memory.proposals import Kind, propose
 from tracker.memory.retrieval import (
     MATCH_DISTANCE,
     PatchMatches,
     References,
-    inside_cells,
+    free_cells,
     search,
 )
 from tracker.models.dinov2 import FeatureExtractor
@@ -139,11 +140,12 @@ def find_prompts(
         threshold = abstention_threshold(extractor.name)
     wanted = [label for label in memory.labels() if labels is None or label in labels]
     prompter.set_image(image_hwc)
-    image = _Image(image_hwc.shape[:2], features or extractor.extract(image_hwc), prompter)
+    image = _Image(image_hwc, features or extractor.extract(image_hwc), prompter)
     rules = _Rules(frame, _KINDS[prompt_kind], threshold, seed)
     references = {label: _references(label, memory, image) for label in wanted}
     scene = _Scene(image, rules, references, taken)
-    return _numbered(scene.assign(max_per_label))
+    decisions = scene.assign(max_per_label)
+    return _numbered([scene.look_closer(each, memory, extractor) for each in decisions])
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,9 @@ class _Rules:
 
 @dataclass(frozen=True, eq=False)
 class _Image:
-    """The searched image: its size, its features, and SAM2's decoder, which has seen it."""
+    """The searched image, its features, and SAM2's decoder, which has seen it."""
 
-    size_hw: tuple[int, int]
+    image_hwc: NDArray[np.uint8]
     features: ImageFeatures
     prompter: ImagePrompter
 
@@ -188,14 +190,7 @@ class _Scene:
     ) -> None:
         self._image, self._rules, self._labels = image, rules, labels
         self._accepted: list[Decision] = []
-        self._taken: list[BoolMask] = []
-        self._free_hw = np.ones(image.features.grid_hw, np.bool_)
-        for mask_hw in taken:
-            self._take(mask_hw)
-
-    def _take(self, mask_hw: BoolMask) -> None:
-        self._taken.append(mask_hw)
-        self._free_hw &= ~_covered(mask_hw, self._free_hw.shape)
+        self._taken = list(taken)
 
     def assign(self, most: int) -> list[Decision]:
         """Decide on every label, at most `most` objects for each; sorted by label."""
@@ -209,7 +204,7 @@ class _Scene:
                 refused += [] if mine else [decision]
                 continue
             self._accepted.append(decision)
-            self._take(decision.mask_hw)
+            self._taken.append(decision.mask_hw)
             again = [name for name, d in waiting.items() if self._is_taken(d.mask_hw)]
             again += [label] if mine + 1 < most else []
             waiting |= {name: self._decide(name) for name in again}
@@ -247,18 +242,48 @@ class _Scene:
     def _try(self, reference: _Reference) -> list[tuple[Comparison, Candidate]]:
         """What the decoder makes of everything that a reference proposes."""
         image, rules = self._image, self._rules
-        free_hw = self._free_hw if self._free_hw.any() else None
+        free_hw = free_cells(self._taken, image.features.grid_hw)
         compared = compare(reference.features, reference.mask_hw, image.features, free_hw)
         return [
             (compared, candidate)
-            for proposal in propose(compared, image.size_hw, rules.kinds, rules.seed)
+            for proposal in propose(compared, image.image_hwc.shape[:2], rules.kinds, rules.seed)
             for candidate in answer(
                 proposal, reference.match.reference_id, compared, image.prompter
             )
         ]
 
+    def look_closer(
+        self, decision: Decision, memory: References, extractor: FeatureExtractor
+    ) -> Decision:
+        """The decision with what is seen from nearer, where that is better.
+
+        Its score stays: that was calibrated on whole images.
+        """
+        if not decision.accepted or not decision.mask_hw.any():
+            return decision
+        found = next(c for c in decision.candidates if c.mask_hw is decision.mask_hw)
+        others = [mask_hw for mask_hw in self._taken if mask_hw is not found.mask_hw]
+        nearer = look_closer(
+            self._image.image_hwc,
+            found,
+            memory.picture_and_mask(found.reference_id),
+            others,
+            extractor,
+            self._image.prompter,
+            self._rules.kinds,
+            self._rules.seed,
+        )
+        if nearer is None or _is_one_of(others, nearer.mask_hw):
+            return decision
+        return replace(
+            decision,
+            prompt=_prompt(nearer, decision.match, decision.score, self._rules.frame),
+            mask_hw=nearer.mask_hw,
+            candidates=(nearer, *decision.candidates),
+        )
+
     def _is_taken(self, mask_hw: BoolMask) -> bool:
-        return any(iou(mask_hw, taken_hw) > SAME_OBJECT_IOU for taken_hw in self._taken)
+        return _is_one_of(self._taken, mask_hw)
 
 
 def presence(best: Candidate, match: Match) -> float:
@@ -274,10 +299,8 @@ def presence(best: Candidate, match: Match) -> float:
     return float(np.sqrt(best.measures.similarity * match.foreground)) if agrees else 0.0
 
 
-def _covered(mask_hw: BoolMask, grid_hw: tuple[int, ...]) -> BoolMask:
-    """The patches that a found object covers, and their neighbours: its edge looks like it too."""
-    inside = inside_cells(mask_hw, (grid_hw[0], grid_hw[1]))
-    return cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+def _is_one_of(objects: Collection[BoolMask], mask_hw: BoolMask) -> bool:
+    return any(iou(mask_hw, object_hw) > SAME_OBJECT_IOU for object_hw in objects)
 
 
 def _patch_numbers(matches: PatchMatches) -> dict[str, int]:
@@ -293,6 +316,7 @@ def _prompt(best: Candidate, match: Match, score: float, frame: int) -> Prompt:
         points_n2=best.proposal.points_n2,
         point_labels_n=best.proposal.point_labels_n,
         box_xyxy=best.proposal.box_xyxy,
+        view_xyxy=best.proposal.view_xyxy,
         source="memory",
         label=match.label,
         score=score,

@@ -6,7 +6,7 @@ the searched image, and every box encloses such patches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -17,6 +17,7 @@ from sklearn.cluster import KMeans
 from tracker.masks import BoolMask, Box
 from tracker.memory.comparison import Comparison
 from tracker.types import NEGATIVE, POSITIVE
+from tracker.views import View
 
 Kind = Literal["points", "box", "both"]
 
@@ -35,12 +36,25 @@ class Proposal:
         points_n2: float32 `xy` in pixels; empty for `box`.
         point_labels_n: int32, 1 positive, 0 negative.
         box_xyxy: in pixels; None for `points`.
+        view_xyxy: the part of the image in which the decoder is asked; None for all of it.
     """
 
     kind: Kind
     points_n2: NDArray[np.float32]
     point_labels_n: NDArray[np.int32]
     box_xyxy: Box | None
+    view_xyxy: View | None = None
+
+    def seen_in(self, view: View) -> Proposal:
+        """What was proposed for a view, in its own pixels, in those of the whole image."""
+        x, y, *_ = view
+        box = self.box_xyxy
+        return replace(
+            self,
+            points_n2=self.points_n2 + np.array([x, y], np.float32),
+            box_xyxy=None if box is None else (box[0] + x, box[1] + y, box[2] + x, box[3] + y),
+            view_xyxy=view,
+        )
 
 
 def propose(

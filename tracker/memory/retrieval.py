@@ -43,6 +43,9 @@ class References(Protocol):
     def features_and_mask(self, reference_id: str) -> tuple[ImageFeatures, BoolMask]:
         """The features of a reference's image, and its object."""
 
+    def picture_and_mask(self, reference_id: str) -> tuple[NDArray[np.uint8], BoolMask]:
+        """A reference's image, or the part of it around the object, RGB, and the object there."""
+
 
 @dataclass(frozen=True, eq=False)
 class PatchMatches:
@@ -104,6 +107,19 @@ def inside_cells(mask_hw: BoolMask, grid_hw: tuple[int, int]) -> BoolMask:
     if not inside.any() and mask_hw.any():
         inside[np.unravel_index(int(coverage.argmax()), coverage.shape)] = True
     return inside
+
+
+def free_cells(taken: Collection[BoolMask], grid_hw: tuple[int, int]) -> BoolMask | None:
+    """The patches that no object of `taken` covers or borders: its edge looks like it too.
+
+    Returns:
+        bool on the grid; None when no patch is taken, or all are.
+    """
+    covered_hw = np.zeros(grid_hw, np.bool_)
+    for mask_hw in taken:
+        inside = inside_cells(mask_hw, grid_hw)
+        covered_hw |= cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return ~covered_hw if covered_hw.any() and not covered_hw.all() else None
 
 
 def match_patches(

@@ -237,6 +237,11 @@ class ReferenceMemory:
         patches_hwc = files.read(features_path, files.decode_patches, row["features_sha256"])
         return ImageFeatures(np.frombuffer(row["global_f32"], "<f4"), patches_hwc), mask_hw
 
+    def picture_and_mask(self, reference_id: str) -> tuple[NDArray[np.uint8], BoolMask]:
+        """A reference's image, RGB uint8, and its object."""
+        reference = self.get(reference_id)
+        return reference.image_hwc, reference.mask_hw
+
     def verify(self) -> tuple[Problem, ...]:
         """What is missing, damaged (by hash) or named by no reference, and how to mend it."""
         return upkeep.verify(self.folder, self._index)

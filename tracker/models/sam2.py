@@ -14,9 +14,11 @@ from tracker.edges import fit_to_edges
 from tracker.errors import SettingsError
 from tracker.masks import BoolMask, Box
 from tracker.models.device import pick_device
-from tracker.models.prompt_checks import check_points_and_box
+from tracker.models.prompt_checks import PointsAndBox, check_points_and_box
 from tracker.models.registry import resolve
 from tracker.models.streaming import StreamingVideoPredictor, build_streaming_video_predictor
+from tracker.types import Prompt
+from tracker.views import View, in_view
 
 if TYPE_CHECKING:
     from sam2.sam2_image_predictor import SAM2ImagePredictor
@@ -83,6 +85,7 @@ class ImagePrompter:
         self._predictor._bb_feat_sizes = [(side * k, side * k) for k in (4, 2, 1)]
         self._fits_edges = predictor.fits_edges
         self._image_hwc: NDArray[np.uint8] | None = None
+        self._view: View = (0, 0, 0, 0)
 
     @property
     def image_predictor(self) -> SAM2ImagePredictor:
@@ -90,10 +93,16 @@ class ImagePrompter:
         return self._predictor
 
     @torch.inference_mode()
-    def set_image(self, image_hwc: NDArray[np.uint8]) -> None:
-        """Encode an image, RGB uint8 `hwc`; the prompts that follow are about it."""
+    def set_image(self, image_hwc: NDArray[np.uint8], view: View | None = None) -> None:
+        """Encode an image, RGB uint8 `hwc`, or a view of it; the prompts that follow are about it.
+
+        Their coordinates, and the masks, are those of the whole image all the same. What lies
+        outside of the view is not the object.
+        """
+        height, width = image_hwc.shape[:2]
+        self._view = view or (0, 0, width, height)
         self._image_hwc = np.array(image_hwc)  # torchvision warns of read-only arrays
-        self._predictor.set_image(self._image_hwc)
+        self._predictor.set_image(np.ascontiguousarray(in_view(self._image_hwc, self._view)))
 
     @torch.inference_mode()
     def predict(
@@ -116,37 +125,58 @@ class ImagePrompter:
             tight_box: whether the object ends with the box: no mask is then fitted beyond it.
 
         Raises:
-            PromptError: for a prompt that is malformed or outside the image.
+            PromptError: for a prompt that is malformed or outside the image, or the view.
             RuntimeError: when no image was set.
         """
-        image_hwc = self._image_hwc
-        if image_hwc is None:
+        if self._image_hwc is None:
             raise RuntimeError("call set_image first")
-        height, width = image_hwc.shape[:2]
-        points, labels, box = check_points_and_box(
-            points_n2, point_labels_n, box_xyxy, (width, height), "image prompt"
-        )
+        points, labels, box = self._seen(points_n2, point_labels_n, box_xyxy)
         ambiguous = box is None and points is not None and len(points) == 1
         logits_nhw, ious_n, _ = self._predictor.predict(
             points, labels, box, multimask_output=ambiguous, return_logits=True
         )
-        within = box_xyxy if tight_box else None
-        masks = [self._mask(image_hwc, logits_hw, within) for logits_hw in logits_nhw]
+        masks = [self._mask(logits_hw, box if tight_box else None) for logits_hw in logits_nhw]
         best_first = np.argsort(-ious_n, kind="stable")
         return [MaskCandidate(masks[i], float(np.clip(ious_n[i], 0, 1))) for i in best_first]
 
-    def _mask(
-        self, image_hwc: NDArray[np.uint8], logits_hw: NDArray[np.float32], within: Box | None
+    def answer(self, prompt: Prompt, *, tight_box: bool = True) -> MaskCandidate:
+        """The best mask for a prompt of points, box or both; as `predict`."""
+        points = prompt.points_n2 if len(prompt.points_n2) else None
+        labels = prompt.point_labels_n if points is not None else None
+        return self.predict(points, labels, prompt.box_xyxy, tight_box=tight_box)[0]
+
+    def _seen(self, points_n2: Any, labels_n: Any, box_xyxy: Any) -> PointsAndBox:
+        """Checked, in pixels of the view."""
+        assert self._image_hwc is not None
+        height, width = self._image_hwc.shape[:2]
+        name = "image prompt"
+        points, labels, box = check_points_and_box(
+            points_n2, labels_n, box_xyxy, (width, height), name
+        )
+        x1, y1, x2, y2 = self._view
+        points = None if points is None else points - np.array([x1, y1], np.float32)
+        box = None if box is None else box - np.array([x1, y1, x1, y1], np.float32)
+        return check_points_and_box(points, labels, box, (x2 - x1, y2 - y1), f"{name} in a view")
+
+    def _mask(self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None) -> BoolMask:
+        """The whole image's mask of one answer; it is not fitted beyond the box `within`."""
+        assert self._image_hwc is not None
+        mask_hw = np.zeros(self._image_hwc.shape[:2], bool)
+        in_view(mask_hw, self._view)[:] = self._fitted(logits_hw, within)
+        return mask_hw
+
+    def _fitted(
+        self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None
     ) -> BoolMask:
-        """The mask of one answer; it is not fitted beyond the box `within`."""
         if not self._fits_edges:
             return np.asarray(logits_hw > 0)
+        seen_hwc = in_view(np.asarray(self._image_hwc), self._view)
         if within is None:
-            return fit_to_edges(image_hwc, logits_hw)
+            return fit_to_edges(seen_hwc, logits_hw)
         (x1, y1), (x2, y2) = np.floor(within[:2]), np.ceil(within[2:])
         closed_hw = np.ones(logits_hw.shape, bool)
         closed_hw[max(int(y1), 0) : int(y2), max(int(x1), 0) : int(x2)] = False
-        return fit_to_edges(image_hwc, logits_hw, closed_hw)
+        return fit_to_edges(seen_hwc, logits_hw, closed_hw)
 
 
 def _checked(image_size: int) -> int:

@@ -242,6 +242,11 @@ class StreamingVideoPredictor(GroupedPredictor):
         frame_idx = self._check_frame(inference_state, frame_idx, name)
         return super().add_new_mask(inference_state, frame_idx, obj_id, mask_hw)
 
+    def can_see(self, mask_hw: BoolMask) -> bool:
+        """Whether a mask of the video's size has a pixel at the model's image size."""
+        side = self.image_size
+        return bool(_resized_mask(torch.from_numpy(mask_hw), (side, side)).any())
+
     def clear_all_prompts_in_frame(
         self, inference_state: State, frame_idx: int, obj_id: Any, need_output: bool = True
     ) -> VideoMasks | None:

@@ -9,6 +9,7 @@ import numpy as np
 from tracker.errors import PromptError
 from tracker.session.grid import FrameGrid
 from tracker.types import Prompt, VideoInfo
+from tracker.views import View, holds, shows
 
 
 class PromptSet:
@@ -97,10 +98,19 @@ def _joined(a: Prompt, b: Prompt) -> Prompt:
         raise PromptError(f"{where} has two boxes; give one")
     if a.mask_hw is not None or b.mask_hw is not None:
         raise PromptError(f"{where} has a mask and another prompt; give one of them")
+    view = a.view_xyxy or b.view_xyxy
+    if view and not (_lies_in(view, a) and _lies_in(view, b)):
+        view = None  # what is marked outside of it is seen on the whole frame alone
     return replace(
         a,
         points_n2=np.concatenate([a.points_n2, b.points_n2]),
         point_labels_n=np.concatenate([a.point_labels_n, b.point_labels_n]),
         box_xyxy=a.box_xyxy or b.box_xyxy,
+        view_xyxy=view,
         label=a.label or b.label,
     )
+
+
+def _lies_in(view: View, prompt: Prompt) -> bool:
+    box = prompt.box_xyxy
+    return bool(shows(view, prompt.points_n2).all()) and (box is None or holds(view, box))

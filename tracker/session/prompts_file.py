@@ -19,7 +19,7 @@ from tracker.errors import PromptError
 from tracker.types import Prompt
 
 FORMAT = 1
-_MARKS = ("frame", "object", "points", "point_labels", "box", "mask")
+_MARKS = ("frame", "object", "points", "point_labels", "box", "mask", "view")
 
 
 def prompts_text(prompts: Iterable[Prompt]) -> str:

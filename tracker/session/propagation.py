@@ -15,8 +15,13 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.masks import BoolMask
 from tracker.models import snapshot
 from tracker.models.frames import FrameSource
+from tracker.models.sam2 import ImagePrompter
 from tracker.models.streaming import StreamingVideoPredictor
 from tracker.session.resume.snapshots import EVERY, Gap, PromptsAt, Snapshot, Snapshots
 from tracker.settings import Direction
@@ -151,15 +156,32 @@ def stretches(joins: Mapping[int, int], reverse: bool) -> list[Stretch]:
 def apply_prompt(
     predictor: StreamingVideoPredictor, state: dict[str, Any], position: int, prompt: Prompt
 ) -> None:
-    """Give the model a prompt; it takes effect when tracking goes on."""
-    if prompt.mask_hw is not None:
-        predictor.add_new_mask(state, position, prompt.object_id, prompt.mask_hw)
+    """Give the model a prompt; it takes effect when tracking goes on.
+
+    What a view shows of points and box becomes a mask; where it shows nothing, the whole frame is
+    asked.
+    """
+    mask_hw = prompt.mask_hw
+    if prompt.view_xyxy is not None:
+        mask_hw = _answered_in_view(predictor, state["images"].source[position], prompt)
+    if mask_hw is not None:
+        predictor.add_new_mask(state, position, prompt.object_id, mask_hw)
         return
     points = prompt.points_n2 if len(prompt.points_n2) else None
     labels = prompt.point_labels_n if points is not None else None
     predictor.add_new_points_or_box(
         state, position, prompt.object_id, points=points, labels=labels, box=prompt.box_xyxy
     )
+
+
+def _answered_in_view(
+    predictor: StreamingVideoPredictor, image_hwc: NDArray[np.uint8], prompt: Prompt
+) -> BoolMask | None:
+    """The mask of a prompt in its view; None where SAM2 sees nothing there that it can track."""
+    prompter = ImagePrompter(predictor)
+    prompter.set_image(image_hwc, prompt.view_xyxy)
+    mask_hw = prompter.answer(prompt, tight_box=False).mask_hw
+    return mask_hw if predictor.can_see(mask_hw) else None
 
 
 @dataclass

@@ -99,6 +99,7 @@ class PromptFinder:
     def find(self, image: ImageFile, image_hwc: Rgb) -> Findings:
         """Raises PromptError for a prompt outside of the image."""
         mine = [prompt for prompt in self._prompts if prompt.frame == image.index]
+        mine.sort(key=lambda prompt: prompt.view_xyxy is not None)  # the whole image first
         if any(prompt.mask_hw is None for prompt in mine):
             self._prompter.set_image(image_hwc)
         found = [self._answer(prompt, image_hwc) for prompt in mine]
@@ -116,9 +117,9 @@ class PromptFinder:
                 )
             mask_hw, predicted_iou = prompt.mask_hw, 1.0
         else:
-            points = prompt.points_n2 if len(prompt.points_n2) else None
-            labels = prompt.point_labels_n if points is not None else None
-            best = self._prompter.predict(points, labels, prompt.box_xyxy)[0]
+            if prompt.view_xyxy is not None:
+                self._prompter.set_image(image_hwc, prompt.view_xyxy)
+            best = self._prompter.answer(prompt)
             mask_hw, predicted_iou = best.mask_hw, best.predicted_iou
         label = self._names.get(prompt.object_id)
         return FoundObject(label, mask_hw, 1.0, predicted_iou, "user", prompt.object_id)

@@ -160,7 +160,7 @@ class LookAgain(Watch):
         features = self._watch.described
         if features is None:
             return
-        self._references.add_frame(object_id, frame.index, features, mask_hw)
+        self._references.add_frame(object_id, frame.index, frame.image_hwc, features, mask_hw)
         from_run = self._references.from_run(object_id)
         if len(from_run) > 1 + RECENT_REFERENCES:
             self._references.drop(from_run[1])
