@@ -125,7 +125,9 @@ def test_a_mask_is_not_fitted_beyond_a_tight_box(small_streaming: Any) -> None:
     assert [part.any() for part in beyond] == [True, False]
 
 
-def test_in_a_view_masks_are_those_of_the_part_alone(predictor: Any, clip: Any) -> None:
+def test_in_a_view_masks_are_those_of_the_part_alone(
+    predictor: Any, prompter: ImagePrompter, clip: Any
+) -> None:
     view, (x, y) = (30, 20, 150, 120), (30, 20)
     seen, part = ImagePrompter(predictor), ImagePrompter(predictor)
     seen.set_image(clip[0], view)
@@ -140,8 +142,12 @@ def test_in_a_view_masks_are_those_of_the_part_alone(predictor: Any, clip: Any) 
             assert mine.predicted_iou == theirs.predicted_iou
     with pytest.raises(PromptError, match=r"in a view: point -1,40 lies outside"):
         seen.predict([(29, 60)], [1])
-    seen.set_image(clip[0])
-    assert seen.predict([(29, 60)], [1])
+    seen.look_at(None)
+    np.testing.assert_array_equal(
+        seen.predict([(29, 60)], [1])[0].mask_hw, prompter.predict([(29, 60)], [1])[0].mask_hw
+    )
+    with pytest.raises(PromptError, match="view 0,0,177,144 lies outside; the image is 176x144"):
+        seen.look_at((0, 0, 177, 144))
 
 
 def test_the_answer_to_a_prompt_is_the_best_of_its_masks(prompter: ImagePrompter) -> None:

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from tracker.edges import fit_to_edges
-from tracker.errors import SettingsError
+from tracker.errors import PromptError, SettingsError
 from tracker.masks import BoolMask, Box
 from tracker.models.device import pick_device
 from tracker.models.prompt_checks import PointsAndBox, check_points_and_box
 from tracker.models.registry import resolve
 from tracker.models.streaming import StreamingVideoPredictor, build_streaming_video_predictor
 from tracker.types import Prompt
-from tracker.views import View, in_view
+from tracker.views import View, holds, in_view
 
 if TYPE_CHECKING:
     from sam2.sam2_image_predictor import SAM2ImagePredictor
@@ -98,11 +98,26 @@ class ImagePrompter:
 
         Their coordinates, and the masks, are those of the whole image all the same. What lies
         outside of the view is not the object.
+
+        Raises:
+            PromptError: for a view that does not lie in the image.
         """
         height, width = image_hwc.shape[:2]
-        self._view = view or (0, 0, width, height)
+        whole = (0, 0, width, height)
+        if view and not holds(whole, view):
+            corners = ",".join(str(v) for v in view)
+            raise PromptError(f"view {corners} lies outside; the image is {width}x{height} pixels")
+        self._view = view or whole
         self._image_hwc = np.array(image_hwc)  # torchvision warns of read-only arrays
         self._predictor.set_image(np.ascontiguousarray(in_view(self._image_hwc, self._view)))
+
+    def look_at(self, view: View | None) -> None:
+        """Another view of the same image, None for all of it; what is there already stays."""
+        if self._image_hwc is None:
+            raise RuntimeError("call set_image first")
+        height, width = self._image_hwc.shape[:2]
+        if (view or (0, 0, width, height)) != self._view:
+            self.set_image(self._image_hwc, view)
 
     @torch.inference_mode()
     def predict(

@@ -99,7 +99,6 @@ class PromptFinder:
     def find(self, image: ImageFile, image_hwc: Rgb) -> Findings:
         """Raises PromptError for a prompt outside of the image."""
         mine = [prompt for prompt in self._prompts if prompt.frame == image.index]
-        mine.sort(key=lambda prompt: prompt.view_xyxy is not None)  # the whole image first
         if any(prompt.mask_hw is None for prompt in mine):
             self._prompter.set_image(image_hwc)
         found = [self._answer(prompt, image_hwc) for prompt in mine]
@@ -117,8 +116,7 @@ class PromptFinder:
                 )
             mask_hw, predicted_iou = prompt.mask_hw, 1.0
         else:
-            if prompt.view_xyxy is not None:
-                self._prompter.set_image(image_hwc, prompt.view_xyxy)
+            self._prompter.look_at(prompt.view_xyxy)
             best = self._prompter.answer(prompt)
             mask_hw, predicted_iou = best.mask_hw, best.predicted_iou
         label = self._names.get(prompt.object_id)
