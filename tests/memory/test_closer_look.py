@@ -17,6 +17,12 @@ KINDS = ("points", "box", "both")
 NO_POINTS = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
 
 
+def spilt(mask_hw):
+    spilt_hw = mask_hw.copy()
+    spilt_hw[:, :-20] |= mask_hw[:, 20:]
+    return spilt_hw
+
+
 @pytest.fixture
 def found():
     """Makes what was found on the whole image."""
@@ -30,8 +36,7 @@ def found():
 
 def test_a_mask_that_spilt_over_is_mended(disc, found, extractor):
     image_hwc, truth_hw = disc(70, 90, radius=24)
-    spilt_hw = truth_hw.copy()
-    spilt_hw[:, :-20] |= truth_hw[:, 20:]
+    spilt_hw = spilt(truth_hw)
     before = found(spilt_hw)
     nearer = look_closer(
         image_hwc, before, disc(150, 60, seed=4), [], extractor, ColourPrompter(), KINDS
@@ -48,8 +53,7 @@ def test_a_mask_that_spilt_over_is_mended(disc, found, extractor):
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_what_may_be_tried_is(kind, disc, found, extractor):
     image_hwc, truth_hw = disc(70, 90, radius=24)
-    whole_hw = np.ones_like(truth_hw)
-    args = image_hwc, found(whole_hw), disc(150, 60, seed=4), [], extractor, ColourPrompter()
+    args = image_hwc, found(spilt(truth_hw)), disc(150, 60, seed=4), [], extractor, ColourPrompter()
     nearer = look_closer(*args, (kind,))
     assert nearer is not None
     assert nearer.proposal.kind == kind
@@ -68,7 +72,15 @@ def test_only_the_first_answer_counts_as_when_it_is_tracked(disc, found, extract
             return [MaskCandidate(np.zeros_like(seen.mask_hw), 0.95), seen]
 
     image_hwc, truth_hw = disc(70, 90, radius=24)
-    spilt_hw = truth_hw.copy()
-    spilt_hw[:, :-20] |= truth_hw[:, 20:]
+    spilt_hw = spilt(truth_hw)
     args = image_hwc, found(spilt_hw), disc(150, 60, seed=4), [], extractor, Unsure()
+    assert look_closer(*args, KINDS) is None
+
+
+def test_another_thing_is_not_taken_for_it(disc, found, extractor):
+    """From nearer, what was found on the whole image is refined, not replaced."""
+    image_hwc, truth_hw = disc(70, 90, radius=24)
+    wide_hw = np.zeros_like(truth_hw)
+    wide_hw[30:150, 20:200] = True  # the disc is less than a tenth of it
+    args = image_hwc, found(wide_hw, 0.1), disc(150, 60, seed=4), [], extractor, ColourPrompter()
     assert look_closer(*args, KINDS) is None

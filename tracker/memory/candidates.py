@@ -14,6 +14,7 @@ from tracker.memory.retrieval import cell_coverage, inside_cells
 from tracker.models.sam2 import ImagePrompter
 from tracker.views import in_view
 
+SAME_OBJECT_IOU = 0.5  # masks with more in common are of one object
 AS_GOOD = 0.1  # cosine by which a better match outside the mask takes most of a match's worth
 
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.masks import BoolMask
-from tracker.memory.candidates import Candidate, answer, measure
+from tracker.masks import BoolMask, iou
+from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, answer, measure
 from tracker.memory.comparison import compare
 from tracker.memory.proposals import Kind, propose
 from tracker.memory.retrieval import free_cells
@@ -62,6 +62,8 @@ def look_closer(
         answer(proposal.seen_in(view), found.reference_id, compared, prompter)[0]
         for proposal in proposals
     ]
+    # Which of the things there it is was decided on the whole image, where all can be seen.
+    nearer = [each for each in nearer if iou(each.mask_hw, found.mask_hw) > SAME_OBJECT_IOU]
     before = replace(found, measures=measure(in_view(found.mask_hw, view), compared))
-    best = max(nearer, key=lambda each: each.agreement)
-    return best if best.agreement > before.agreement else None
+    best = max([before, *nearer], key=lambda each: each.agreement)
+    return None if best is before else best

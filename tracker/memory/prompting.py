@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tracker.masks import BoolMask, iou
 from tracker.memory.abstention import abstention_threshold
-from tracker.memory.candidates import Candidate, answer
+from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, answer
 from tracker.memory.closer_look import look_closer
 from tracker.memory.comparison import Comparison, compare
 from tracker.memory.proposals import Kind, propose
@@ -35,7 +35,6 @@ from tracker.types import ImageFeatures, Match, Prompt
 
 SEARCHED = 5  # references per label
 TRIED = 2  # of these, whose matches become proposals
-SAME_OBJECT_IOU = 0.5  # two labels on one object: the better score keeps it
 
 _KINDS: dict[str, tuple[Kind, ...]] = {
     "auto": ("points", "box", "both"),

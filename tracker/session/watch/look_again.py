@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tracker.masks import BoolMask, iou
-from tracker.memory.prompting import SAME_OBJECT_IOU, Decision, find_prompts
+from tracker.memory.candidates import SAME_OBJECT_IOU
+from tracker.memory.prompting import Decision, find_prompts
 from tracker.memory.store import ReferenceMemory
 from tracker.models.dinov2 import FeatureExtractor, load_features
 from tracker.models.sam2 import ImagePrompter
