@@ -52,6 +52,18 @@ def test_without_a_prompt_there_is_nothing_to_compare_with():
     assert empty.score(SHOWN, THERE) is None
 
 
+def test_a_part_that_stands_apart_and_shows_the_surroundings_strays():
+    moved = features(WALL, THING, WALL, THING, THING, WALL)
+    likeness, own_hw = prompted(), box_mask(30, 50)
+    assert not likeness.has_stray_part(moved, own_hw)
+    assert likeness.has_stray_part(moved, own_hw | box_mask(0, 10))
+    assert not likeness.has_stray_part(moved, own_hw | box_mask(10, 20))  # looks like the object
+    assert not likeness.has_stray_part(moved, own_hw | box_mask(0, 9, 0, 9))  # less than a patch
+    assert not likeness.has_stray_part(moved, box_mask(20, 60))  # hangs together
+    assert not likeness.has_stray_part(moved, box_mask(0, 10) | box_mask(50, 60))  # all is wrong
+    assert not Likeness().has_stray_part(moved, own_hw | box_mask(0, 10))
+
+
 def test_a_mask_agrees_as_far_as_it_covers_what_looks_like_the_object():
     moved = features(WALL, WALL, WALL, THING, THING, WALL)
     likeness = prompted()

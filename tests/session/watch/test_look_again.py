@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.drifting_runs import SQUARE, disc, picture, square
-from tracker.masks import iou
+from tracker.masks import iou, mask_box, mask_centre
 from tracker.memory.store import ReferenceMemory
 from tracker.models.dinov2 import load_features
 from tracker.models.sam2 import ImagePrompter, load_video_predictor
@@ -106,15 +106,36 @@ def test_tracking_goes_on_from_there(found_again):
     assert iou(mask.mask_hw, truth_hw) > 0.5
 
 
-def test_masks_in_a_gap_hold_where_they_look_like_the_object(demo):
+@pytest.fixture
+def watch(demo):
+    """Of a square that was shown on the first of the drawn pictures."""
     features = load_features("demo", "cpu")
-    watch = LookAgain(
+    return LookAgain(
         read=lambda position: Frame(position, position, picture(position)),
         prompts=(Prompt(0, SQUARE, mask_hw=square(0)),),
         eyes=Eyes(features, lambda: ImagePrompter(demo)),
         thresholds=thresholds("demo", "demo"),
-        settings=settings(redetect="auto"),
+        settings=settings(redetect="auto", appearance_every=3),
     )
+
+
+def test_a_mask_that_took_something_along_is_prompted_anew_without_it(watch):
+    def after(position, mask_hw):
+        return watch.after(position, (ObjectMask(SQUARE, mask_hw, 6.0, 0.85),))
+
+    assert not any(after(position, square(position)) for position in range(3))
+    both_hw = square(3) | disc(3)
+    prompt = after(3, both_hw)[SQUARE]
+    assert (prompt.frame, prompt.source) == (3, "redetect")
+    (x1, y1, x2, y2), middle = prompt.box_xyxy or mask_box(square(3)), mask_centre(square(3))
+    assert x1 < middle[0] < x2 and y1 < middle[1] < y2
+    x, y = mask_centre(disc(3))
+    assert not (x1 < x < x2 and y1 < y < y2)
+    # It was sound on the first frame, the last one that was looked at.
+    assert watch.gap(SQUARE, 3) == 1
+
+
+def test_masks_in_a_gap_hold_where_they_look_like_the_object(watch):
     watch.saw(0, (ObjectMask(SQUARE, square(0), 6.0, 0.85),))
 
     def holds(mask_hw):

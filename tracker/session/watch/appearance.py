@@ -28,6 +28,7 @@ PROMPTS_KEPT = 4  # of one object: the first and the newest
 LEEWAY = 1.0  # patches that always agree: else a single one would decide about a small object
 BESIDE = 0.02  # a patch with no more mask than this shows the surroundings
 ABRUPT = 0.5  # an area that changes by more than this share between two frames is an event
+STRAY = 0.05  # what looks like the object in no larger share is no part of it
 THUMBNAIL_WH = (32, 18)
 STIRRED = 12.0  # mean absolute difference of two thumbnails, of 255, from which a cut is possible
 
@@ -75,6 +76,27 @@ class Likeness:
         alike_hw = self._looks_alike(features)
         common = float(share_hw[alike_hw].sum()) + LEEWAY
         return common / (float(share_hw.sum()) + float(free_hw[alike_hw].sum()) + LEEWAY)
+
+    def has_stray_part(self, features: ImageFeatures, mask_hw: BoolMask) -> bool:
+        """Whether a part of the mask stands apart and shows nothing but surroundings.
+
+        A mask that took in what the object passed is torn when the object moves on. Nothing is said
+        of parts smaller than a patch, nor while most of the mask does not look like the object.
+
+        Args:
+            features, mask_hw: as `score`.
+        """
+        count, labels_hw = cv2.connectedComponents(mask_hw.astype(np.uint8), connectivity=8)
+        if not self._prompted or count <= 2:
+            return False
+        alike_hw, whole_hw = self._looks_alike(features), cell_coverage(mask_hw, features.grid_hw)
+        for part in range(1, count):
+            part_hw = cell_coverage(labels_hw == part, features.grid_hw)
+            rest_hw = whole_hw - part_hw
+            strays = part_hw.sum() >= 1 and part_hw[alike_hw].sum() <= STRAY * part_hw.sum()
+            if strays and rest_hw[alike_hw].sum() > rest_hw.sum() / 2:
+                return True
+        return False
 
     def _looks_alike(self, features: ImageFeatures) -> BoolMask:
         """The patches that look more like the object than like its surroundings."""

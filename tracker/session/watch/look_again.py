@@ -48,9 +48,10 @@ class _Loss:
     """Where an object was last not what it should be, and for how long.
 
     Attributes:
-        since: position of the first such frame in a row.
+        since: position of the first such frame in a row; of the first that may be one.
         waited: on how many positions it has been so.
-        at_once: whether it is looked for without waiting, after a scene cut.
+        at_once: whether it is looked for without waiting: after a scene cut, or when a part of its
+            mask shows nothing of it.
     """
 
     since: int
@@ -85,6 +86,7 @@ class LookAgain(Watch):
         self._references = _all_references(memory, self._labels)
         self._losses: dict[int, _Loss] = {}
         self._patience: dict[int, int] = {}
+        self._sound: dict[int, int] = {}
         self._gaps: dict[tuple[int, int], int] = {}
         self._prompter: ImagePrompter | None = None
 
@@ -140,27 +142,35 @@ class LookAgain(Watch):
             if (frame.index, object_id) in self._redetected:
                 self._is_found(object_id)
                 continue
-            if each.verdict.trusted:
+            strayed = self._has_stray_part(each.mask)
+            if each.verdict.trusted and not strayed:
                 self._patience.pop(object_id, None)
-                self._keep(object_id, frame, each.mask.mask_hw)
-            if each.verdict.state == "visible":
+                self._keep(object_id, position, frame, each.mask.mask_hw)
+            if each.verdict.state == "visible" and not strayed:
                 self._losses.pop(object_id, None)
                 continue
-            loss = self._losses.setdefault(object_id, _Loss(position))
+            # A part that has strayed was taken in at some time after the last sound look.
+            since = self._sound.get(object_id, position - 1) + 1 if strayed else position
+            loss = self._losses.setdefault(object_id, _Loss(since))
             loss.waited += 1
-            loss.at_once |= "cut" in each.verdict.reasons
+            loss.at_once |= strayed or "cut" in each.verdict.reasons
         return judged
+
+    def _has_stray_part(self, mask: ObjectMask) -> bool:
+        features, likeness = self._watch.described, self._watch.likeness.get(mask.object_id)
+        return bool(features and likeness and likeness.has_stray_part(features, mask.mask_hw))
 
     def _is_found(self, object_id: int) -> None:
         """Until it is trusted again, wait twice as long before it is looked for once more."""
         self._losses.pop(object_id, None)
         self._patience[object_id] = 2 * self._patience.get(object_id, 1)
 
-    def _keep(self, object_id: int, frame: Frame, mask_hw: BoolMask) -> None:
+    def _keep(self, object_id: int, position: int, frame: Frame, mask_hw: BoolMask) -> None:
         """A reference from the run: the first one stays, of the later ones the newest."""
         features = self._watch.described
         if features is None:
             return
+        self._sound[object_id] = position
         self._references.add_frame(object_id, frame.index, frame.image_hwc, features, mask_hw)
         from_run = self._references.from_run(object_id)
         if len(from_run) > 1 + RECENT_REFERENCES:
@@ -221,7 +231,8 @@ class LookAgain(Watch):
         there = likeness.score(features, mask_hw, others_hw)
         if there is None or there < self._thresholds.redetect_likeness:
             return False
-        if now.mask_hw.any() and iou(mask_hw, now.mask_hw) > SAME_OBJECT_IOU:
+        same = now.mask_hw.any() and iou(mask_hw, now.mask_hw) > SAME_OBJECT_IOU
+        if same and not self._has_stray_part(now):
             return False  # the reference agrees with what is tracked
         here = likeness.score(features, now.mask_hw, others_hw)
         return here is None or there >= here + BETTER_BY
