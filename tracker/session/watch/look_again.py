@@ -50,8 +50,8 @@ class _Loss:
     Attributes:
         since: position of the first such frame in a row; of the first that may be one.
         waited: on how many positions it has been so.
-        at_once: whether it is looked for without waiting: after a scene cut, or when a part of its
-            mask shows nothing of it.
+        at_once: whether the newest of them has it looked for without waiting: after a scene cut,
+            or when a part of its mask shows nothing of it.
     """
 
     since: int
@@ -105,8 +105,9 @@ class LookAgain(Watch):
         wanted = [each for each in judged if self._is_due(each.mask.object_id)]
         found = self._ask(frame, wanted, judged) if wanted else {}
         for object_id, prompt in found.items():
-            self._gaps[object_id, position] = self._losses[object_id].since
-            self._is_found(object_id)
+            loss = self._losses[object_id]
+            self._gaps[object_id, position] = loss.since
+            self._is_found(object_id, waited=loss.waited > 1)
             self._watch.add_prompt(prompt)
         return found
 
@@ -140,7 +141,7 @@ class LookAgain(Watch):
         for each in judged:
             object_id = each.mask.object_id
             if (frame.index, object_id) in self._redetected:
-                self._is_found(object_id)
+                self._is_found(object_id, waited=object_id in self._losses)
                 continue
             strayed = self._has_stray_part(each.mask)
             if each.verdict.trusted and not strayed:
@@ -153,17 +154,23 @@ class LookAgain(Watch):
             since = self._sound.get(object_id, position - 1) + 1 if strayed else position
             loss = self._losses.setdefault(object_id, _Loss(since))
             loss.waited += 1
-            loss.at_once |= strayed or "cut" in each.verdict.reasons
+            loss.at_once = strayed or "cut" in each.verdict.reasons
         return judged
 
     def _has_stray_part(self, mask: ObjectMask) -> bool:
         features, likeness = self._watch.described, self._watch.likeness.get(mask.object_id)
         return bool(features and likeness and likeness.has_stray_part(features, mask.mask_hw))
 
-    def _is_found(self, object_id: int) -> None:
-        """Until it is trusted again, wait twice as long before it is looked for once more."""
+    def _is_found(self, object_id: int, waited: bool) -> None:
+        """Until it is trusted again, wait twice as long before it is looked for once more.
+
+        Args:
+            waited: whether it was lost before this frame. What was looked for at once has not
+                shown itself to be hard to follow.
+        """
         self._losses.pop(object_id, None)
-        self._patience[object_id] = 2 * self._patience.get(object_id, 1)
+        if waited:
+            self._patience[object_id] = 2 * self._patience.get(object_id, 1)
 
     def _keep(self, object_id: int, position: int, frame: Frame, mask_hw: BoolMask) -> None:
         """A reference from the run: the first one stays, of the later ones the newest."""
@@ -181,8 +188,8 @@ class LookAgain(Watch):
         if loss is None:
             return False
         patience = self._settings.redetect_after * self._patience.get(object_id, 1)
-        late = loss.waited - (1 if loss.at_once else patience)
-        return late >= 0 and late % self._settings.redetect_every == 0
+        late = loss.waited - patience
+        return loss.at_once or (late >= 0 and late % self._settings.redetect_every == 0)
 
     def _ask(
         self, frame: Frame, wanted: list[Judged], judged: tuple[Judged, ...]
