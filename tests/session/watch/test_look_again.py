@@ -133,6 +133,10 @@ def test_a_mask_that_took_something_along_is_prompted_anew_without_it(watch):
     assert not (x1 < x < x2 and y1 < y < y2)
     # It was sound on the first frame, the last one that was looked at.
     assert watch.gap(SQUARE, 3) == 1
+    # What a find has mended is not made again.
+    assert not any(after(position, square(position)) for position in (4, 5))
+    assert SQUARE in after(6, square(6) | disc(6))
+    assert watch.gap(SQUARE, 6) == 4
 
 
 def test_masks_in_a_gap_hold_where_they_look_like_the_object(watch):

@@ -86,7 +86,7 @@ class LookAgain(Watch):
         self._references = _all_references(memory, self._labels)
         self._losses: dict[int, _Loss] = {}
         self._patience: dict[int, int] = {}
-        self._sound: dict[int, int] = {}
+        self._sound: dict[int, int] = {}  # where a look last held the mask to be right
         self._gaps: dict[tuple[int, int], int] = {}
         self._prompter: ImagePrompter | None = None
 
@@ -107,7 +107,7 @@ class LookAgain(Watch):
         for object_id, prompt in found.items():
             loss = self._losses[object_id]
             self._gaps[object_id, position] = loss.since
-            self._is_found(object_id, waited=loss.waited > 1)
+            self._is_found(object_id, position, waited=loss.waited > 1)
             self._watch.add_prompt(prompt)
         return found
 
@@ -141,7 +141,7 @@ class LookAgain(Watch):
         for each in judged:
             object_id = each.mask.object_id
             if (frame.index, object_id) in self._redetected:
-                self._is_found(object_id, waited=object_id in self._losses)
+                self._is_found(object_id, position, waited=object_id in self._losses)
                 continue
             strayed = self._has_stray_part(each.mask)
             if each.verdict.trusted and not strayed:
@@ -161,7 +161,7 @@ class LookAgain(Watch):
         features, likeness = self._watch.described, self._watch.likeness.get(mask.object_id)
         return bool(features and likeness and likeness.has_stray_part(features, mask.mask_hw))
 
-    def _is_found(self, object_id: int, waited: bool) -> None:
+    def _is_found(self, object_id: int, position: int, waited: bool) -> None:
         """Until it is trusted again, wait twice as long before it is looked for once more.
 
         Args:
@@ -169,6 +169,7 @@ class LookAgain(Watch):
                 shown itself to be hard to follow.
         """
         self._losses.pop(object_id, None)
+        self._sound[object_id] = position
         if waited:
             self._patience[object_id] = 2 * self._patience.get(object_id, 1)
 
