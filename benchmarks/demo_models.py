@@ -48,6 +48,7 @@ class Bench:
         self.predictor: StreamingVideoPredictor = load_video_predictor("demo", "cpu")
         self.prompter = ImagePrompter(self.predictor)
         self.extractor: FeatureExtractor = load_features("demo", "cpu")
+        self._memories = tempfile.TemporaryDirectory(prefix="bench-memories-")
 
     def follow(self, frames: FrameList, prompt: Prompt) -> list[BoolMask]:
         """The masks of one object from a prompt on frame 0."""
@@ -56,8 +57,8 @@ class Bench:
         return [objects[0].mask_hw for _, objects in self.predictor.track(state)]
 
     def memory(self, references: list[tuple[str, Image, BoolMask]]) -> ReferenceMemory:
-        """A new memory in a temporary folder."""
-        folder = Path(tempfile.mkdtemp(prefix="bench-memory-"))
+        """A new memory, which is there as long as the bench."""
+        folder = Path(tempfile.mkdtemp(dir=self._memories.name))
         memory = ReferenceMemory.open(folder, self.extractor, create=True)
         for label, image, mask in references:
             memory.add(image, mask, label)

@@ -190,7 +190,7 @@ def _tell_new(prompts: Iterable[Prompt], progress: Progress) -> None:
     for prompt in prompts:
         score = "" if prompt.score is None else f", score {prompt.score:.2f}"
         name = f"object {prompt.object_id}" + (f" ({prompt.label})" if prompt.label else "")
-        how = "was lost, and found again" if prompt.source == "redetect" else "was found"
+        how = "was found again" if prompt.source == "redetect" else "was found"
         progress.notice(f"{name} {how} on frame {prompt.frame}{score}")
 
 
