@@ -7,6 +7,10 @@ Blake, 2004) cuts along edges and by the colours of the object and of its surrou
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +26,27 @@ LEAST_PX = 20  # smaller masks have no colours to learn
 LEAST_IOU = 0.5  # a cut that agrees less with the model's mask has left the object
 
 _NO_BOX = (0, 0, 0, 0)  # GrabCut reads none where it has labels
+
+
+def fit_all_to_edges(
+    image_hwc: NDArray[np.uint8], logits_nhw: NDArray[np.float32]
+) -> list[BoolMask]:
+    """The masks of several objects, each fitted; where one is, no other grows.
+
+    They are cut side by side: each is a function of its arguments alone, and OpenCV needs no GIL.
+
+    Args:
+        image_hwc: RGB uint8.
+        logits_nhw: of the model, one map for each object.
+    """
+    masks_nhw = logits_nhw > 0
+    count_hw = masks_nhw.sum(axis=0)
+    taken_nhw = [count_hw > mask_hw for mask_hw in masks_nhw]
+    each = (repeat(image_hwc, len(masks_nhw)), logits_nhw, taken_nhw)
+    if len(masks_nhw) < 2:
+        return list(map(fit_to_edges, *each))
+    with ThreadPoolExecutor(min(len(masks_nhw), os.cpu_count() or 1)) as pool:
+        return list(pool.map(fit_to_edges, *each))
 
 
 def fit_to_edges(

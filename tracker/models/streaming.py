@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
 
-from tracker.edges import fit_to_edges
+from tracker.edges import fit_all_to_edges
 from tracker.errors import ModelError, PromptError, SettingsError, VideoError
 from tracker.masks import BoolMask
 from tracker.models.bounded_predictor import State
@@ -298,15 +298,11 @@ class StreamingVideoPredictor(GroupedPredictor):
             yield frame_idx, tuple(sorted(objects, key=lambda each: each.object_id))
 
     def _handed_out(self, state: State, frame_idx: int, logits_nhw: torch.Tensor) -> list[BoolMask]:
-        """The masks of a frame's logits; where one object is, no other is fitted to."""
-        masks_nhw: NDArray[np.bool_] = (logits_nhw > 0).cpu().numpy()
+        """The masks of a frame's logits, fitted to the picture if the switches say so."""
         if not self.fits_edges:
-            return list(masks_nhw)
-        image_hwc, count_hw = state["images"].source[frame_idx], masks_nhw.sum(axis=0)
-        return [
-            fit_to_edges(image_hwc, logits_hw, count_hw > mask_hw)
-            for logits_hw, mask_hw in zip(logits_nhw.float().cpu().numpy(), masks_nhw, strict=True)
-        ]
+            return list((logits_nhw > 0).cpu().numpy())
+        image_hwc = state["images"].source[frame_idx]
+        return fit_all_to_edges(image_hwc, logits_nhw.float().cpu().numpy())
 
     def _walk(
         self, state: State, start: int | None, max_frames: int | None, reverse: bool
