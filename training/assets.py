@@ -6,8 +6,9 @@ masks) that the caller names add real surfaces. A part of each kind is held out 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,7 @@ _SHORT_SIDE = 288
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 Portrait = tuple[Image, NDArray[np.uint8]]
+Picture = tuple[Image, list[NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,15 @@ class Folders:
     """Where real material lies.
 
     A folder of `cutouts` holds `images/` and `masks/` with equal stems, or PNG files whose alpha is
-    the mask.
+    the mask. A folder of `pictures` holds `images/`, and `masks/STEM/*.png` for each of them, one
+    for every thing in it; what is before the first underscore of a stem says which are of one
+    source.
     """
 
     images: tuple[Path, ...] = ()
     clips: tuple[Path, ...] = ()
     cutouts: tuple[Path, ...] = ()
+    pictures: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +49,8 @@ class Assets:
 
     `cutouts` has one list per folder, and a folder counts as much as another, however many cut-outs
     it holds. `portraits` are whole photographs with the mask (0 or 1) of the one object in them, a
-    list per folder that has such; what is cut out of them comes first in `cutouts`.
+    list per folder that has such; what is cut out of them comes first in `cutouts`. `pictures` are
+    photographs with the masks of several things in them, which may overlap.
     """
 
     sprites: list[Sprite]
@@ -52,6 +58,7 @@ class Assets:
     clips: list[list[Image]]
     cutouts: list[list[Sprite]]
     portraits: list[list[Portrait]]
+    pictures: list[Picture] = field(default_factory=list)
 
     def skin(self, rng: Rng) -> Image:
         """A texture for a painted sprite: procedural, or cut from a photograph."""
@@ -86,8 +93,8 @@ def load_assets(
 ) -> Assets:
     """Read and paint the material of one split, `train` or `val`.
 
-    Every tenth photograph and cut-out and every ninth clip is validation material; painted sprites
-    of the two splits come from different seeds.
+    Every tenth photograph and cut-out, one in ten sources of pictures and every ninth clip are
+    validation material; painted sprites of the two splits come from different seeds.
     """
     rng = np.random.default_rng((seed, split == "val"))
     held = {"train": False, "val": True}[split]
@@ -101,7 +108,8 @@ def load_assets(
     stills = photos + [image for kind in portraits for image, _ in kind]
     stills += [clip[0] for clip in clips]
     kinds = [*cutouts, *drawn]
-    assets = Assets([], stills, clips, kinds, portraits)
+    pictures = [found for folder in folders.pictures for found in _pictures(folder, held)]
+    assets = Assets([], stills, clips, kinds, portraits, pictures)
     assets.sprites.extend(_paint(rng, assets) for _ in range(sprites))
     return assets
 
@@ -157,6 +165,18 @@ def _portraits(folder: Path, held: bool) -> list[Portrait]:
             mask_hw = _mask(folder / "masks" / f"{path.stem}.png", image)
             if mask_hw.any():
                 found.append((image, mask_hw))
+    return found
+
+
+def _pictures(folder: Path, held: bool) -> list[Picture]:
+    """The photographs of `folder/images` with the masks of their things, of one split."""
+    found = []
+    for path in _listed([folder / "images"]):
+        source = path.stem.split("_")[0]
+        if (zlib.crc32(source.encode()) % 10 == 5) == held:
+            image = _photo(path)
+            masks = [_mask(p, image) for p in _listed([folder / "masks" / path.stem])]
+            found.append((image, masks))
     return found
 
 

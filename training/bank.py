@@ -1,6 +1,6 @@
 """A bank of material in one file, and as tensors on the device that draws clips from it.
 
-    python -m training.bank --images PHOTOS --clips CLIPS --cutouts PEOPLE --output bank.npz
+    python -m training.bank --clips CLIPS --cutouts PEOPLE --pictures PICTURES --output bank.npz
 
 Packing reads the folders once, refuses measuring material, shrinks everything to what a small model
 sees, and follows regions of the clips by optical flow. A machine with a GPU then needs that one
@@ -34,6 +34,8 @@ CLIP_HW = (288, 512)
 WINDOW_HW = (144, 256)
 WINDOW_FRAMES = 8
 REGIONS = 4  # of a window
+PICTURE_MASK = 160  # pixels, of the masks of pictures: a small model decides on 80 at most
+THINGS = 12  # of a picture, at most
 _QUALITY = 72
 _PAINTED_SHARE = 0.4  # of all sprites, where there are others
 
@@ -54,6 +56,18 @@ class Windows:
 
 
 @dataclass(frozen=True, eq=False)
+class Pictures:
+    """Photographs with the masks of several things, which may overlap.
+
+    images_n3hw: uint8, RGB, stretched to squares of `STILL`; masks_nkhw: uint8 0 or 1, squares of
+    `PICTURE_MASK`; a thing that is missing is empty.
+    """
+
+    images_n3hw: torch.Tensor
+    masks_nkhw: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Bank:
     """What clips are drawn from: images are uint8, channels first, on one device.
 
@@ -68,6 +82,7 @@ class Bank:
             folder's as often as another's. Empty where there are none.
         clips: RGB (t, 3, *CLIP_HW), every second frame of each.
         windows: pseudo-masklets of these clips; None where there are none.
+        pictures: photographs with several masks; None where there are none.
     """
 
     sprites_n4hw: torch.Tensor
@@ -78,6 +93,7 @@ class Bank:
     portrait_shares_p: torch.Tensor
     clips: list[torch.Tensor]
     windows: Windows | None
+    pictures: Pictures | None = None
 
     @property
     def device(self) -> torch.device:
@@ -116,6 +132,8 @@ def _packed(assets: Assets, rng: Rng, windows: int) -> Arrays:
         **_blobs("windows", [zlib.compress(np.packbits(m).tobytes(), 9) for _, _, m in followed]),
         "window_clips": np.array([clip for clip, _, _ in followed], np.int64),
         "window_frames": np.array([frames for _, frames, _ in followed], np.int64),
+        **_blobs("pictures", [_coded(image, 256) for image, _ in assets.pictures]),
+        **_blobs("things", [_squeezed(masks) for _, masks in assets.pictures]),
     }
 
 
@@ -155,6 +173,16 @@ def _coded(image: NDArray[np.uint8], side: int) -> bytes:
     )
     assert written
     return data.tobytes()
+
+
+def _squeezed(masks: list[NDArray[np.uint8]]) -> bytes:
+    """The masks of up to `THINGS` things, packed."""
+    side = (PICTURE_MASK, PICTURE_MASK)
+    resized = [cv2.resize(m.astype(np.float32), side, interpolation=cv2.INTER_AREA) for m in masks]
+    stacked = np.zeros((THINGS, *side), bool)
+    for number, mask in enumerate(resized[:THINGS]):
+        stacked[number] = mask > 0.5
+    return zlib.compress(np.packbits(stacked).tobytes(), 9)
 
 
 def _film(frames: list[Image]) -> bytes:
@@ -217,6 +245,7 @@ def load_bank(
         portrait_shares_p=_shares(portrait_kinds, device),
         clips=[clip.to(device) for clip in clips],
         windows=_windows(parts, device),
+        pictures=_pictures(parts, device),
     )
 
 
@@ -257,7 +286,7 @@ def _masked(still: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _stacked(images: list[NDArray[np.uint8]], side: int, device: str) -> torch.Tensor:
-    """(n, 4, side, side)."""
+    """(n, channels, side, side)."""
     resized = [cv2.resize(i, (side, side), interpolation=cv2.INTER_AREA) for i in images]
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).contiguous().to(device)
 
@@ -292,6 +321,19 @@ def _windows(parts: Arrays, device: str) -> Windows | None:
     )
 
 
+def _pictures(parts: Arrays, device: str) -> Pictures | None:
+    if not len(parts.get("pictures_ends", ())):
+        return None
+    shape = (THINGS, PICTURE_MASK, PICTURE_MASK)
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(_image, _split(parts, "pictures")))
+    masks = [
+        np.unpackbits(np.frombuffer(zlib.decompress(data), np.uint8)).reshape(shape)
+        for data in _split(parts, "things")
+    ]
+    return Pictures(_stacked(images, STILL, device), torch.from_numpy(np.stack(masks)).to(device))
+
+
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -299,6 +341,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--images", multiple=True, type=_FOLDER, help="A folder of photographs.")
 @click.option("--clips", multiple=True, type=_FOLDER, help="A folder of MP4 clips.")
 @click.option("--cutouts", multiple=True, type=_FOLDER, help="A folder of cut-outs.")
+@click.option("--pictures", multiple=True, type=_FOLDER, help="A folder of pictures.")
 @click.option("--windows", default=1000, show_default=True, help="Pseudo-masklets to follow.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
@@ -306,12 +349,13 @@ def main(
     images: tuple[Path, ...],
     clips: tuple[Path, ...],
     cutouts: tuple[Path, ...],
+    pictures: tuple[Path, ...],
     windows: int,
     seed: int,
     output: Path,
 ) -> None:
     """Pack folders of real material into one file."""
-    held = pack(Folders(images, clips, cutouts), output, windows=windows, seed=seed)
+    held = pack(Folders(images, clips, cutouts, pictures), output, windows=windows, seed=seed)
     for name, count in held.items():
         click.echo(f"{name}: {count}")
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")

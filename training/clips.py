@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -16,11 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.annotated import AnnotatedClip, random_window
-from training.bank import WINDOW_FRAMES, Bank, Windows
+from training.bank import WINDOW_FRAMES, Bank, Pictures, Windows
 from training.degrading import degrade_clips
 from training.drawing import Drawn, Scenes
 from training.paths import Dice
 from training.textures import Rng
+
+Shown = Literal["scenes", "regions", "pictures"]
 
 SMALLEST_PX = 40
 _TRIES = 20  # at an annotated clip, before giving up
@@ -31,14 +33,15 @@ _PREFERRED = 0.6  # a photograph's own object goes before most sprites
 class ClipShape:
     """How many clips, frames and objects a batch holds, and the frames' side in pixels.
 
-    `real` clips show regions of real clips, where there are any.
+    What is shown are drawn scenes, regions of real clips, or photographs with masks under a moving
+    camera. Where a bank has no such material, scenes are drawn.
     """
 
     clips: int
     frames: int
     objects: int
     size: int = 256
-    real: bool = False
+    shown: Shown = "scenes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +72,10 @@ class DrawnClips:
     @torch.no_grad()
     def batch(self, shape: ClipShape, number: int) -> ClipBatch:
         dice = Dice.of(self._bank.device, self._seed, number)
-        if shape.real and self._bank.windows is not None:
-            return _window_batch(self._bank, self._bank.windows, shape, dice)
+        if shape.shown == "regions" and self._bank.windows is not None:
+            return _seen_through(*_played(self._bank, self._bank.windows, shape, dice), shape, dice)
+        if shape.shown == "pictures" and self._bank.pictures is not None:
+            return _seen_through(*_stood(self._bank.pictures, shape, dice), shape, dice)
         return _scene_batch(self._bank, shape, dice)
 
 
@@ -115,13 +120,14 @@ def _seen_only(images: Tensor, masks_bkthw: Tensor) -> tuple[Tensor, Tensor]:
     return images[chosen], masks_bkthw[chosen]
 
 
-def _window_batch(bank: Bank, windows: Windows, shape: ClipShape, dice: Dice) -> ClipBatch:
-    """Random parts of random windows, mirrored, reversed and shaken, with their regions."""
-    images, masks = _played(bank, windows, shape, dice)
+def _seen_through(
+    images_bt3hw: Tensor, masks_btrhw: Tensor, shape: ClipShape, dice: Dice
+) -> ClipBatch:
+    """Random parts of these clips, mirrored and shaken, with some of what is in view."""
     grid = _views(dice, shape)
     shown, moved = (
         F.grid_sample(part.flatten(0, 1).float(), grid, "bilinear", beyond, align_corners=False)
-        for part, beyond in ((images, "reflection"), (masks, "zeros"))
+        for part, beyond in ((images_bt3hw, "reflection"), (masks_btrhw, "zeros"))
     )
     both = (shape.clips, shape.frames)
     regions = (moved > 0.5).unflatten(0, both).transpose(1, 2)
@@ -143,6 +149,14 @@ def _played(bank: Bank, windows: Windows, shape: ClipShape, dice: Dice) -> tuple
     images = [bank.clips[c][frames] for c, frames in zip(clips, frames_bt, strict=True)]
     masks_btrhw = windows.masks_wrthw[numbers].transpose(1, 2)[_rows(numbers), order_bt]
     return torch.stack(images), masks_btrhw
+
+
+def _stood(pictures: Pictures, shape: ClipShape, dice: Dice) -> tuple[Tensor, Tensor]:
+    """Random pictures (b, t, 3, h, w) and their things (b, t, k, h, w), the same at all times."""
+    numbers = dice.pick(len(pictures.images_n3hw), (shape.clips,))
+    images, masks = pictures.images_n3hw[numbers], pictures.masks_nkhw[numbers]
+    times = (-1, shape.frames, -1, -1, -1)
+    return images[:, None].expand(times), masks[:, None].expand(times)
 
 
 def _views(dice: Dice, shape: ClipShape) -> Tensor:

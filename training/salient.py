@@ -69,14 +69,19 @@ def salient_mask(image_hw3: Image, saliency: Saliency) -> NDArray[np.uint8] | No
     return np.isin(labels, parts).astype(np.uint8)
 
 
-def pictures(path: Path) -> Iterator[tuple[str, Image]]:
-    """BGR pictures of a file that may be photographs, named after its content."""
+def pictures(path: Path, frames: int | None = None) -> Iterator[tuple[str, Image]]:
+    """BGR pictures of a file that may be photographs, named after its content.
+
+    Of a clip every `FRAME_STEP`-th frame, or about so many `frames`, evenly spread.
+    """
     refuse_held_out(path)
     name = f"{content_hash(path)[:6]}_{path.stem[:24]}"
     if path.suffix.lower() == ".mp4":
         reader, index = cv2.VideoCapture(str(path)), 0
+        count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
+        step = FRAME_STEP if frames is None else max(count // frames, 1)
         while (read := reader.read())[0]:
-            if index % FRAME_STEP == 0:
+            if index % step == 0:
                 yield f"{name}_{index:04d}", np.asarray(read[1], np.uint8)
             index += 1
         return

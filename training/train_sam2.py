@@ -29,7 +29,7 @@ from tracker.locations import shipped
 from tracker.models.precision import cpu_multiplies_bf16
 from training.bank import load_bank
 from training.clip_forward import ClipRunner
-from training.clips import ClipShape, ClipSource, DrawnClips
+from training.clips import ClipShape, ClipSource, DrawnClips, Shown
 from training.losses import weighted
 from training.prompts import PromptKind
 
@@ -56,27 +56,33 @@ def demo_stages(load: float) -> tuple[Stage, ...]:
         load: of a batch, in frames of `_UNIT` pixels with one object.
     """
 
-    def shape(frames: int, objects: int, size: int, real: bool = False) -> ClipShape:
+    def shape(frames: int, objects: int, size: int, shown: Shown = "scenes") -> ClipShape:
         clips = load / (frames * objects * (size / _UNIT) ** 2)
-        return ClipShape(max(round(clips), 1), frames, objects, size, real)
+        return ClipShape(max(round(clips), 1), frames, objects, size, shown)
 
     alone, small = shape(1, 4, 192), shape(1, 4, 256)
+    still, large_still = shape(1, 4, 224, "pictures"), shape(1, 4, 288, "pictures")
     return (
-        Stage(0.15, (alone, small), (0.0, 0.5, 0.3, 0.2)),
-        Stage(0.3, (alone, small, shape(3, 3, 192), shape(4, 3, 192)), (0.45, 0.3, 0.15, 0.1)),
+        Stage(0.15, (alone, small, still, still), (0.0, 0.5, 0.3, 0.2)),
+        Stage(
+            0.3,
+            (alone, small, still, large_still, shape(3, 3, 192), shape(4, 3, 192)),
+            (0.45, 0.3, 0.15, 0.1),
+        ),
         Stage(
             0.6,
             (
-                *(small, shape(1, 4, 288), shape(4, 3, 224), shape(6, 3, 192), shape(8, 3, 192)),
-                *(shape(6, 3, 256), shape(6, 3, 224, real=True)),
+                *(small, still, large_still, shape(4, 3, 224), shape(6, 3, 192), shape(8, 3, 192)),
+                *(shape(6, 3, 256), shape(3, 3, 256, "pictures"), shape(6, 3, 224, "regions")),
             ),
             (0.35, 0.37, 0.14, 0.14),
         ),
         Stage(
             1.0,
             (
-                *(small, shape(1, 4, 320), shape(4, 3, 320), shape(8, 3, 256)),
-                *(shape(8, 3, 288), shape(6, 3, 320), shape(8, 3, 256, real=True)),
+                *(small, large_still, shape(1, 4, 320, "pictures"), shape(4, 3, 320)),
+                *(shape(8, 3, 256), shape(8, 3, 288), shape(6, 3, 320)),
+                *(shape(3, 3, 288, "pictures"), shape(8, 3, 256, "regions")),
             ),
             (0.35, 0.37, 0.14, 0.14),
         ),
@@ -135,7 +141,7 @@ class Trainer:
         shares = np.array(stage.kind_shares)
         if shape.frames == 1:
             shares = shares * [0, 1, 1, 1]
-        if shape.real:  # a region is no object: only its mask says what is meant
+        if shape.shown == "regions":  # a region is no object: only its mask says what is meant
             shares = np.array([1.0, 0, 0, 0])
         kind = _KINDS[int(rng.choice(4, p=shares / shares.sum()))]
         corrections = int(shape.frames == 1 and rng.random() < 0.4)
