@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.assets import IMAGE_ENDINGS
-from training.salient import Saliency, pictures, saliency_of, usable
+from tracker.masks import BoolMask, iou
+from training.salient import Saliency, files_in, pictures, saliency_of, usable
 from training.textures import Rng
 
 SIDE = 1024  # pixels, longer side of what the encoder sees
@@ -40,7 +40,6 @@ SAME = 0.8  # IoU of masks of one thing
 _PLACE = 0.35  # how far a point moves from the middle of its cell
 
 Image = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 PIXEL, CORNER = (1.0, -1.0), (2.0, 3.0)  # labels of a point and its padding, and of a box
 
 
@@ -60,8 +59,10 @@ class SegmentAnything:
     """The two networks that Segment Anything is exported as."""
 
     def __init__(self, encoder: Path, decoder: Path) -> None:
-        import onnxruntime  # here, for nothing else of the project has need of it
-
+        try:
+            import onnxruntime  # here, for nothing else of the project has need of it
+        except ImportError as error:
+            raise click.ClickException("run `pip install onnxruntime` first") from error
         self._encoder, self._decoder = (
             onnxruntime.InferenceSession(str(path)) for path in (encoder, decoder)
         )
@@ -102,12 +103,12 @@ def things_in(
     """Masks (0 or 1, h, w) of what stands out in a BGR picture, then of what lies under points."""
     size_hw = image_hw3.shape[0], image_hw3.shape[1]
     network.look(image_hw3)
-    found: list[Mask] = []
+    found: list[BoolMask] = []
 
     def ask(points: Sequence[tuple[float, float]], labels: Sequence[float], sure: float) -> None:
         logits, predicted = network.answer(points, labels)
         mask_hw = sound_mask(logits, size_hw) if predicted >= sure else None
-        if mask_hw is not None and all(_iou(mask_hw, other) <= SAME for other in found):
+        if mask_hw is not None and all(iou(mask_hw, other) <= SAME for other in found):
             found.append(mask_hw)
 
     for x1, y1, x2, y2 in standing_out(saliency(image_hw3), size_hw):
@@ -120,7 +121,7 @@ def things_in(
     return [mask_hw.astype(np.uint8) for mask_hw in found]
 
 
-def sound_mask(logits: NDArray[np.float32], size_hw: tuple[int, int]) -> Mask | None:
+def sound_mask(logits: NDArray[np.float32], size_hw: tuple[int, int]) -> BoolMask | None:
     """The mask at that size, without specks; None where it is unstable, torn, tiny or scenery."""
     enlarged = cv2.resize(logits, size_hw[::-1])
     inner, outer = np.count_nonzero(enlarged > 1), np.count_nonzero(enlarged > -1)
@@ -160,11 +161,6 @@ def _grid(size_hw: tuple[int, int], rng: Rng) -> list[tuple[float, float]]:
     return [(x, y) for x, y in rng.permutation(pixels).tolist()]
 
 
-def _iou(one_hw: Mask, other_hw: Mask) -> float:
-    union = np.count_nonzero(one_hw | other_hw)
-    return np.count_nonzero(one_hw & other_hw) / union if union else 0.0
-
-
 def label(files: list[Path], output: Path, network: Promptable, saliency: Saliency) -> int:
     """Write `images/STEM.jpg` and `masks/STEM/NN.png`; returns how many pictures there are now."""
     for path in files:
@@ -199,8 +195,7 @@ def main(
     folders: tuple[Path, ...], encoder: Path, decoder: Path, salient: Path, output: Path
 ) -> None:
     """Find the things in the photographs and clips in FOLDERS, and their masks."""
-    endings = IMAGE_ENDINGS | {".mp4"}
-    files = [p for f in folders for p in sorted(f.rglob("*")) if p.suffix.lower() in endings]
+    files = files_in(folders)
     kept = label(files, output, SegmentAnything(encoder, decoder), saliency_of(salient))
     click.echo(f"{output}: {kept} pictures of {len(files)} files")
 

@@ -9,7 +9,7 @@ picture is kept only where the network is sure, and sees one thing of a fair siz
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,12 @@ def salient_mask(image_hw3: Image, saliency: Saliency) -> NDArray[np.uint8] | No
     return np.isin(labels, parts).astype(np.uint8)
 
 
+def files_in(folders: Iterable[Path]) -> list[Path]:
+    """The images and clips anywhere below the folders."""
+    endings = IMAGE_ENDINGS | {".mp4"}
+    return [p for f in folders for p in sorted(f.rglob("*")) if p.suffix.lower() in endings]
+
+
 def pictures(path: Path, frames: int | None = None) -> Iterator[tuple[str, Image]]:
     """BGR pictures of a file that may be photographs, named after its content.
 
@@ -79,7 +85,7 @@ def pictures(path: Path, frames: int | None = None) -> Iterator[tuple[str, Image
     if path.suffix.lower() == ".mp4":
         reader, index = cv2.VideoCapture(str(path)), 0
         count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
-        step = FRAME_STEP if frames is None else max(count // frames, 1)
+        step = (count // frames if frames else 0) or FRAME_STEP
         while (read := reader.read())[0]:
             if index % step == 0:
                 yield f"{name}_{index:04d}", np.asarray(read[1], np.uint8)
@@ -144,8 +150,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
 def main(folders: tuple[Path, ...], network: Path, output: Path) -> None:
     """Find the photographs in FOLDERS in which one thing stands out, and its mask."""
-    endings = IMAGE_ENDINGS | {".mp4"}
-    files = [p for f in folders for p in sorted(f.rglob("*")) if p.suffix.lower() in endings]
+    files = files_in(folders)
     kept = label(files, output, saliency_of(network))
     click.echo(f"{output}: {kept} pictures of {len(files)} files")
 

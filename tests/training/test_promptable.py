@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.assets import Folders
+from training.assets import Folders, load_assets
 from training.bank import THINGS, load_bank, pack
 from training.clips import ClipShape, DrawnClips
 from training.promptable import label, sound_mask, standing_out, things_in
@@ -155,6 +155,26 @@ def test_pictures_are_packed_with_their_things_and_each_source_is_in_one_split(f
     assert shares.shape[1] == THINGS and (shares[:, 2:] == 0).all()
     expected = [np.pi * radius**2 / (HEIGHT * WIDTH) for *_, radius in DISCS[::-1]]
     assert shares[0, :2].tolist() == pytest.approx(expected, rel=0.05)
+
+
+def test_pictures_of_one_source_stay_in_one_split(tmp_path):
+    for number in range(60):
+        for frame in range(2):
+            stem = f"{number}_{frame}"
+            (tmp_path / "masks" / stem).mkdir(parents=True)
+            (tmp_path / "images").mkdir(exist_ok=True)
+            grey = np.full((40, 40, 3), 4 * number, np.uint8)
+            cv2.imwrite(str(tmp_path / "images" / f"{stem}.png"), grey)
+            cv2.imwrite(str(tmp_path / "masks" / stem / "00.png"), np.full((40, 40), 255, np.uint8))
+    folders = Folders(pictures=(tmp_path,))
+    train, val = (
+        [int(image[0, 0, 0]) for image, _ in found.pictures]
+        for found in (
+            load_assets(folders, sprites=0, seed=0, split=split) for split in ("train", "val")
+        )
+    )
+    assert len(train) + len(val) == 120 and val
+    assert not set(train) & set(val)
 
 
 def test_pictures_are_seen_through_a_moving_camera_with_their_things(folder, tmp_path):
