@@ -122,6 +122,17 @@ def test_what_is_accepted_is_looked_at_from_nearer(memory, extractor):
     assert all(candidate.proposal.view_xyxy is None for candidate in refused.candidates)
 
 
+def test_what_is_of_no_use_is_not_looked_at_from_nearer(memory, extractor):
+    add(memory, "red", RED, 90, 80)
+    add(memory, "blue", BLUE, 200, 120)
+    image, _ = scene((RED, 240, 70, 40), (BLUE, 80, 160, 40))
+    decisions = find_prompts(
+        image, memory, extractor, Spilling(), is_of_use=lambda decision: decision.label == "red"
+    )
+    assert [d.accepted for d in decisions] == [True, True]
+    assert [d.label for d in decisions if d.prompt.view_xyxy] == ["red"]
+
+
 def test_below_the_threshold_nothing_is_prompted(memory, find):
     add(memory, "red", RED, 90, 80)
     image, _ = scene((RED, 230, 150, 40))
@@ -198,7 +209,7 @@ def test_a_mask_that_agrees_with_nothing_is_not_the_object(purity, score):
     """However much it looks like it as a whole, and however well patches match somewhere."""
     nowhere = Proposal("points", np.zeros((0, 2), np.float32), np.zeros(0, np.int32), None)
     measures = Measures(similarity=0.9, purity=purity, coverage=0.8, completeness=0.7)
-    best = Candidate("reference", nowhere, np.ones((4, 4), bool), 0.8, measures)
+    best = Candidate("reference", nowhere, 0, np.ones((4, 4), bool), 0.8, measures)
     match = Match("reference", "red", 0.9, foreground=0.4, background=0.9, similarity=0.55)
     assert presence(best, match) == pytest.approx(score)
 

@@ -8,7 +8,7 @@ nearer. The whole decision can be written down.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from tracker.masks import BoolMask, iou
 from tracker.memory.abstention import abstention_threshold
-from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, answer
+from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, Tried, answer, best_first
 from tracker.memory.closer_look import look_closer
-from tracker.memory.comparison import Comparison, compare
+from tracker.memory.comparison import compare
 from tracker.memory.proposals import Kind, propose
 from tracker.memory.retrieval import (
     MATCH_DISTANCE,
@@ -58,7 +58,7 @@ class Decision:
         reason: in words, for a person.
         prompt: for the tracker, None unless accepted.
         mask_hw: of the best candidate, bool at the image's resolution.
-        candidates: all that were tried, best first.
+        candidates: all that were tried, best first; those of other objects last.
         patches: of the reference's object: how many there are, how many were matched under the
             distance threshold, and how many of those mutually.
     """
@@ -110,6 +110,7 @@ def find_prompts(
     seed: int = 0,
     features: ImageFeatures | None = None,
     taken: Collection[BoolMask] = (),
+    is_of_use: Callable[[Decision], bool] | None = None,
 ) -> list[Decision]:
     """Find the remembered objects in an image.
 
@@ -127,6 +128,8 @@ def find_prompts(
         seed: of the clustering; the same seed gives the same decisions.
         features: of the image, if they are known already.
         taken: masks of objects that are not meant, bool at the image's resolution.
+        is_of_use: asked of what is accepted, before it is looked at from nearer; what is of no use
+            is spared that look, which takes about as long as all that came before.
 
     Returns:
         By label: the accepted decisions, best first, or one that was not accepted. Prompts have
@@ -144,7 +147,13 @@ def find_prompts(
     references = {label: _references(label, memory, image) for label in wanted}
     scene = _Scene(image, rules, references, taken)
     decisions = scene.assign(max_per_label)
-    return _numbered([scene.look_closer(each, memory, extractor) for each in decisions])
+    useful = [each.accepted and (is_of_use is None or is_of_use(each)) for each in decisions]
+    return _numbered(
+        [
+            scene.look_closer(each, memory, extractor) if of_use else each
+            for each, of_use in zip(decisions, useful, strict=True)
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -212,9 +221,10 @@ class _Scene:
     def _decide(self, label: str) -> Decision:
         """Try what the references propose where no object was found yet; the best decides."""
         tried = [entry for reference in self._labels[label] for entry in self._try(reference)]
-        tried.sort(key=lambda entry: -entry[1].agreement)
-        untaken = [entry for entry in tried if not self._is_taken(entry[1].mask_hw)]
-        compared, best = (untaken or tried)[0]
+        taken = [entry for entry in tried if self._is_taken(entry[1].mask_hw)]
+        untaken = [entry for entry in tried if entry not in taken]
+        ranked = best_first(untaken or taken, self._image.prompter)
+        compared, best = ranked[0]
         match = next(
             r.match for r in self._labels[label] if r.match.reference_id == best.reference_id
         )
@@ -234,11 +244,11 @@ class _Scene:
             reason=reason,
             prompt=_prompt(best, match, score, self._rules.frame) if accepted else None,
             mask_hw=best.mask_hw,
-            candidates=tuple(candidate for _, candidate in tried),
+            candidates=tuple(candidate for _, candidate in ranked + (taken if untaken else [])),
             patches=_patch_numbers(compared.matches),
         )
 
-    def _try(self, reference: _Reference) -> list[tuple[Comparison, Candidate]]:
+    def _try(self, reference: _Reference) -> list[Tried]:
         """What the decoder makes of everything that a reference proposes."""
         image, rules = self._image, self._rules
         free_hw = free_cells(self._taken, image.features.grid_hw)
@@ -258,7 +268,7 @@ class _Scene:
 
         Its score stays: that was calibrated on whole images.
         """
-        if not decision.accepted or not decision.mask_hw.any():
+        if not decision.mask_hw.any():
             return decision
         found = next(c for c in decision.candidates if c.mask_hw is decision.mask_hw)
         others = [mask_hw for mask_hw in self._taken if mask_hw is not found.mask_hw]

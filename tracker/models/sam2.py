@@ -70,8 +70,11 @@ class ImagePrompter:
     """Prompts on a single image, answered by the weights of a video predictor.
 
     Wraps sam2's `SAM2ImagePredictor`, so the image is resized as SAM2 does it for images (bilinear,
-    torchvision), not as for videos (bicubic, Pillow). Where the predictor's masks are fitted to the
-    picture's edges, these are too.
+    torchvision), not as for videos (bicubic, Pillow).
+
+    Attributes:
+        fits_edges: whether masks are fitted to the picture's edges; they are where the predictor's
+            are.
     """
 
     def __init__(self, predictor: StreamingVideoPredictor) -> None:
@@ -83,7 +86,7 @@ class ImagePrompter:
         # sam2_image_predictor.py:62 has the sizes of a 1024 px model written out.
         side = predictor.sam_image_embedding_size
         self._predictor._bb_feat_sizes = [(side * k, side * k) for k in (4, 2, 1)]
-        self._fits_edges = predictor.fits_edges
+        self.fits_edges = predictor.fits_edges
         self._image_hwc: NDArray[np.uint8] | None = None
         self._view: View = (0, 0, 0, 0)
 
@@ -127,6 +130,7 @@ class ImagePrompter:
         box_xyxy: Box | None = None,
         *,
         tight_box: bool = True,
+        fitted: bool = True,
     ) -> list[MaskCandidate]:
         """The masks that the prompt may mean, best first.
 
@@ -138,6 +142,8 @@ class ImagePrompter:
             point_labels_n: 1 positive, 0 negative, shape (n,).
             box_xyxy: in pixels.
             tight_box: whether the object ends with the box: no mask is then fitted beyond it.
+            fitted: False leaves masks as the model has them, which is several times faster where
+                they would be fitted to the picture's edges.
 
         Raises:
             PromptError: for a prompt that is malformed or outside the image, or the view.
@@ -150,7 +156,8 @@ class ImagePrompter:
         logits_nhw, ious_n, _ = self._predictor.predict(
             points, labels, box, multimask_output=ambiguous, return_logits=True
         )
-        masks = [self._mask(logits_hw, box if tight_box else None) for logits_hw in logits_nhw]
+        within = box if tight_box else None
+        masks = [self._mask(logits_hw, within, fitted) for logits_hw in logits_nhw]
         best_first = np.argsort(-ious_n, kind="stable")
         return [MaskCandidate(masks[i], float(np.clip(ious_n[i], 0, 1))) for i in best_first]
 
@@ -173,18 +180,19 @@ class ImagePrompter:
         box = None if box is None else box - np.array([x1, y1, x1, y1], np.float32)
         return check_points_and_box(points, labels, box, (x2 - x1, y2 - y1), f"{name} in a view")
 
-    def _mask(self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None) -> BoolMask:
+    def _mask(
+        self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None, fitted: bool
+    ) -> BoolMask:
         """The whole image's mask of one answer; it is not fitted beyond the box `within`."""
         assert self._image_hwc is not None
         mask_hw = np.zeros(self._image_hwc.shape[:2], bool)
-        in_view(mask_hw, self._view)[:] = self._fitted(logits_hw, within)
+        seen_hw = self._fitted(logits_hw, within) if fitted and self.fits_edges else logits_hw > 0
+        in_view(mask_hw, self._view)[:] = seen_hw
         return mask_hw
 
     def _fitted(
         self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None
     ) -> BoolMask:
-        if not self._fits_edges:
-            return np.asarray(logits_hw > 0)
         seen_hwc = in_view(np.asarray(self._image_hwc), self._view)
         if within is None:
             return fit_to_edges(seen_hwc, logits_hw)

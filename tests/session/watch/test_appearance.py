@@ -138,6 +138,15 @@ def test_frames_are_described_every_few_and_at_events():
     assert sampler.stirred
 
 
+def test_a_hasty_camera_stirs_few_frames_and_hides_no_cut():
+    sampler, stirred = Sampler(every=100), []
+    for value in [100, 120] * 10 + [200]:
+        sampler.wants(grey(value), one(30), ())
+        stirred.append(sampler.stirred)
+    assert not any(stirred[3:-1])
+    assert stirred[-1]
+
+
 def test_a_cut_is_a_jump_of_the_picture_and_of_its_features():
     scenes = Scenes(cut_below=0.6)
     assert not scenes.is_cut(features(0), stirred=True)  # nothing came before

@@ -30,7 +30,9 @@ BESIDE = 0.02  # a patch with no more mask than this shows the surroundings
 ABRUPT = 0.5  # an area that changes by more than this share between two frames is an event
 STRAY = 0.05  # what looks like the object in no larger share is no part of it
 THUMBNAIL_WH = (32, 18)
-STIRRED = 12.0  # mean absolute difference of two thumbnails, of 255, from which a cut is possible
+STIRRED = 12.0  # mean absolute difference of two thumbnails, of 255, from which a cut is possible,
+OUTSTANDING = 2.0  # and so many times what it was lately: a hasty camera stirs every frame
+LATELY = 0.3  # weight of the newest difference in the running mean of those before
 
 
 class Likeness:
@@ -117,6 +119,7 @@ class Sampler:
         self._every = every
         self._since = every
         self._thumbnail: NDArray[np.float32] | None = None
+        self._haste = 0.0
         self._areas: dict[int, int] = {}
         self.stirred = False
 
@@ -147,12 +150,14 @@ class Sampler:
         self._areas |= {mask.object_id: _area(mask) for mask in objects}
 
     def _is_stirred(self, image_hwc: NDArray[np.uint8]) -> bool:
-        """Whether the picture as a whole is other than the one before: a cut, or mere haste."""
+        """Whether the picture as a whole is quite another than the one before."""
         small = cv2.resize(image_hwc, THUMBNAIL_WH, interpolation=cv2.INTER_AREA)
         before, self._thumbnail = self._thumbnail, np.asarray(small, np.float32)
         if before is None:
             return False
-        return float(np.abs(self._thumbnail - before).mean()) > STIRRED
+        difference = float(np.abs(self._thumbnail - before).mean())
+        usual, self._haste = self._haste, self._haste + LATELY * (difference - self._haste)
+        return difference > max(STIRRED, OUTSTANDING * usual)
 
     def _changed(self, areas: Mapping[int, int]) -> bool:
         """Whether an object came or went, or its area changed abruptly."""

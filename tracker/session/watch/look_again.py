@@ -203,6 +203,11 @@ class LookAgain(Watch):
             for each in judged
             if each.mask.object_id not in lost and each.mask.mask_hw.any()
         ]
+        now = {each.mask.object_id: each.mask for each in wanted}
+
+        def is_better(decision: Decision) -> bool:
+            return self._is_better(decision.mask_hw, now[int(decision.label)], features, others)
+
         if self._prompter is None:
             self._prompter = self._eyes.prompter()
         decisions = find_prompts(
@@ -217,14 +222,10 @@ class LookAgain(Watch):
             seed=self._settings.seed,
             features=features,
             taken=others,
+            is_of_use=is_better,
         )
-        now = {each.mask.object_id: each.mask for each in wanted}
-        accepted = {int(each.label): each for each in decisions if each.prompt is not None}
-        return {
-            object_id: self._prompt(object_id, decision)
-            for object_id, decision in accepted.items()
-            if self._is_better(decision.mask_hw, now[object_id], features, others)
-        }
+        accepted = [each for each in decisions if each.accepted and is_better(each)]
+        return {int(each.label): self._prompt(int(each.label), each) for each in accepted}
 
     def _is_better(
         self,
