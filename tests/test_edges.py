@@ -37,6 +37,8 @@ def as_a_model_sees_it(mask_hw: BoolMask) -> NDArray[np.float32]:
 
 DISC = disc(110, 90, 50)
 RED = (200, 60, 50)
+HAIR = np.zeros_like(DISC)
+HAIR[20:23, 20:200] = True
 
 
 def test_a_coarse_mask_becomes_the_object() -> None:
@@ -79,7 +81,7 @@ def test_it_does_not_grow_into_another_object() -> None:
         (np.zeros_like(DISC), painted((DISC, RED))),
         (disc(20, 20, 1), painted((DISC, RED))),
         (np.ones_like(DISC), painted((DISC, RED))),
-        (disc(110, 90, 58), painted((disc(110, 90, 20), RED))),
+        (HAIR, painted((disc(110, 90, 20), RED))),
     ],
     ids=["nothing", "a few pixels", "everything", "what would lose most of itself"],
 )

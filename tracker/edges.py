@@ -1,8 +1,8 @@
 """Masks that end where the picture does: what a model is unsure of is decided by the picture.
 
 A SAM2 model decides on a grid of a quarter of its image size: 72 x 72 cells for an image size of
-288 px, each many pixels of the video. Between what it is sure of, GrabCut (Rother, Kolmogorov and
-Blake, 2004) cuts along edges and by the colours of the object and of its surroundings.
+288 px, each many pixels of the video. Where it is not sure, the colours of the object and of its
+surroundings have a say, and a guided filter carries what both say to the edges of the picture.
 """
 
 from __future__ import annotations
@@ -10,22 +10,28 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.colour_models import learn_colours
+from tracker.guided_filter import Map, guided
 from tracker.masks import BoolMask, Box, iou, mask_box
 
-SURE = 0.99  # probability from which the model is believed, and below 1 minus which as well
+SURE = 0.999  # probability from which the model is believed, and below 1 minus which as well
 REACH = 0.2  # of the mask's width and height: so far outside its box the object may reach
 SURROUNDINGS = 0.3  # as much again beyond that shows what the background looks like
-COARSE_PX = 96  # longer side of the picture from which the colours are learned,
-FINE_PX = 320  # and of the one in which the cut is made
+FINE_PX = 320  # longer side of the picture whose edges count,
+GUIDE_PX = 128  # of the one on which they are found,
+COLOURS_PX = 96  # and of the one from which colours are learned: that is what takes time
+COLOURS_COUNT = 2.0  # log odds of the colours count so much beside the model's,
+COLOURS_MOST = 2.0  # and are held to be no greater than this
+WINDOW = 5  # radius of the filter's windows, in pixels of the guide
+FAINT = 10.0  # variance of CIELAB (OpenCV's, 0 to 255) in a window that holds no edge
 LEAST_PX = 20  # smaller masks have no colours to learn
-LEAST_IOU = 0.5  # a cut that agrees less with the model's mask has left the object
-
-_NO_BOX = (0, 0, 0, 0)  # GrabCut reads none where it has labels
+LEAST_IOU = 0.5  # a fitted mask that agrees less with the model's has left the object
 
 
 def fit_all_to_edges(
@@ -80,39 +86,36 @@ def fit_to_edges(
     outside_hw[near] = False
     probability_hw[outside_hw[seen]] = 0
     fitted_hw = np.zeros_like(mask_hw)
-    fitted_hw[seen] = _cut(image_hwc[seen], probability_hw)
+    fitted_hw[seen] = _fitted(image_hwc[seen], probability_hw)
     return fitted_hw if iou(fitted_hw, mask_hw) >= LEAST_IOU else mask_hw
 
 
-def _cut(image_hwc: NDArray[np.uint8], probability_hw: NDArray[np.float32]) -> BoolMask:
-    """Colours are learned from few pixels, which is what takes time; many are then cut."""
-    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))  # models of colours, of OpenCV
-    coarse_hwc, labels_hw = _scaled(image_hwc, probability_hw, COARSE_PX)
-    if len(np.unique(labels_hw & 1)) < 2:
+def _fitted(image_hwc: NDArray[np.uint8], probability_hw: Map) -> BoolMask:
+    fine_hwc, fine_hw = _within(image_hwc, FINE_PX), _within(probability_hw, FINE_PX)
+    fine_hwc = cv2.cvtColor(fine_hwc, cv2.COLOR_RGB2LAB)
+    guide_hwc, guide_hw = _within(fine_hwc, GUIDE_PX), _within(fine_hw, GUIDE_PX)
+    coarse_hw = _within(fine_hw, COLOURS_PX) > 0.5
+    if coarse_hw.all() or not coarse_hw.any():
         return probability_hw > 0.5
-    cv2.setRNGSeed(0)  # colours are clustered from random starts
-    modes = (cv2.GC_INIT_WITH_MASK, cv2.GC_EVAL_FREEZE_MODEL)
-    cv2.grabCut(coarse_hwc, labels_hw, _NO_BOX, background, foreground, 1, modes[0])
-    fine_hwc, labels_hw = _scaled(image_hwc, probability_hw, FINE_PX)
-    cv2.grabCut(fine_hwc, labels_hw, _NO_BOX, background, foreground, 1, modes[1])
-    object_hw = (labels_hw & 1).astype(np.float32)  # GC_FGD and GC_PR_FGD are odd
-    size_wh = image_hwc.shape[1], image_hwc.shape[0]
-    return np.asarray(cv2.resize(object_hw, size_wh, interpolation=cv2.INTER_LINEAR) > 0.5)
+    inside, outside = learn_colours(_within(fine_hwc, COLOURS_PX), coarse_hw)
+    unsure_hw = (guide_hw > 1 - SURE) & (guide_hw < SURE)
+    colours_n3, model_n = guide_hwc[unsure_hw].astype(np.float32), guide_hw[unsure_hw]
+    colours_n = inside.log_likelihood(colours_n3) - outside.log_likelihood(colours_n3)
+    odds_n = np.log(model_n / (1 - model_n))
+    odds_n += COLOURS_COUNT * np.clip(colours_n, -COLOURS_MOST, COLOURS_MOST)
+    guide_hw[unsure_hw] = 1 / (1 + np.exp(-odds_n))
+    pictures = guide_hwc.astype(np.float32), fine_hwc.astype(np.float32)
+    fitted_hw = guided(guide_hw, *pictures, radius=WINDOW, epsilon=FAINT)
+    inside_hw = cv2.resize(fitted_hw, image_hwc.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
+    return np.asarray((inside_hw & (probability_hw > 1 - SURE)) | (probability_hw > SURE))
 
 
-def _scaled(
-    image_hwc: NDArray[np.uint8], probability_hw: NDArray[np.float32], side_px: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Picture (CIELAB) and GrabCut's labels with a longer side of at most `side_px`."""
-    height, width = probability_hw.shape
+def _within(picture: NDArray[Any], side_px: int) -> NDArray[Any]:
+    """The picture, or map, with a longer side of at most `side_px`; never the same array."""
+    height, width = picture.shape[:2]
     scale = min(1.0, side_px / max(height, width))
     size_wh = max(8, round(width * scale)), max(8, round(height * scale))
-    small_hwc = cv2.resize(image_hwc, size_wh, interpolation=cv2.INTER_AREA)
-    small_hw = cv2.resize(probability_hw, size_wh, interpolation=cv2.INTER_AREA)
-    labels_hw = np.where(small_hw > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels_hw[small_hw > SURE] = cv2.GC_FGD
-    labels_hw[small_hw < 1 - SURE] = cv2.GC_BGD
-    return np.asarray(cv2.cvtColor(small_hwc, cv2.COLOR_RGB2LAB), np.uint8), labels_hw
+    return cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA)
 
 
 def _grown(box: Box, share: float, size_hw: tuple[int, int]) -> tuple[slice, slice]:
