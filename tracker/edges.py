@@ -30,6 +30,8 @@ COLOURS_COUNT = 2.0  # log odds of the colours count so much beside the model's,
 COLOURS_MOST = 2.0  # and are held to be no greater than this
 WINDOW = 5  # radius of the filter's windows, in pixels of the guide
 FAINT = 10.0  # variance of CIELAB (OpenCV's, 0 to 255) in a window that holds no edge
+BOX_ROOM = 0.03  # of a box's width and height: by so much a drawn box may miss the object's end
+BEYOND = -10.0  # logit where a box says that the object is not
 LEAST_PX = 20  # smaller masks have no colours to learn
 LEAST_IOU = 0.5  # a fitted mask that agrees less with the model's has left the object
 
@@ -88,6 +90,18 @@ def fit_to_edges(
     fitted_hw = np.zeros_like(mask_hw)
     fitted_hw[seen] = _fitted(image_hwc[seen], probability_hw)
     return fitted_hw if iou(fitted_hw, mask_hw) >= LEAST_IOU else mask_hw
+
+
+def beyond(box_xyxy: Box, size_hw: tuple[int, int]) -> BoolMask:
+    """Where an object does not reach of which somebody has drawn the box; bool `hw`.
+
+    Args:
+        box_xyxy: in pixels.
+        size_hw: of the image.
+    """
+    outside_hw = np.ones(size_hw, bool)
+    outside_hw[_grown(box_xyxy, BOX_ROOM, size_hw)] = False
+    return outside_hw
 
 
 def _fitted(image_hwc: NDArray[np.uint8], probability_hw: Map) -> BoolMask:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from tracker.edges import fit_to_edges
+from tracker.edges import BEYOND, beyond, fit_to_edges
 from tracker.errors import PromptError, SettingsError
 from tracker.masks import BoolMask, Box
 from tracker.models.device import pick_device
@@ -141,7 +141,8 @@ class ImagePrompter:
             points_n2: `xy` in pixels of the image, shape (n, 2).
             point_labels_n: 1 positive, 0 negative, shape (n,).
             box_xyxy: in pixels.
-            tight_box: whether the object ends with the box: no mask is then fitted beyond it.
+            tight_box: whether the object ends with the box: masks that are fitted to the picture
+                then do not reach beyond it.
             fitted: False leaves masks as the model has them, which is several times faster where
                 they would be fitted to the picture's edges.
 
@@ -183,7 +184,7 @@ class ImagePrompter:
     def _mask(
         self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None, fitted: bool
     ) -> BoolMask:
-        """The whole image's mask of one answer; it is not fitted beyond the box `within`."""
+        """The whole image's mask of one answer; one that is fitted stays in the box `within`."""
         assert self._image_hwc is not None
         mask_hw = np.zeros(self._image_hwc.shape[:2], bool)
         seen_hw = self._fitted(logits_hw, within) if fitted and self.fits_edges else logits_hw > 0
@@ -194,12 +195,11 @@ class ImagePrompter:
         self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None
     ) -> BoolMask:
         seen_hwc = in_view(np.asarray(self._image_hwc), self._view)
-        if within is None:
-            return fit_to_edges(seen_hwc, logits_hw)
-        (x1, y1), (x2, y2) = np.floor(within[:2]), np.ceil(within[2:])
-        closed_hw = np.ones(logits_hw.shape, bool)
-        closed_hw[max(int(y1), 0) : int(y2), max(int(x1), 0) : int(x2)] = False
-        return fit_to_edges(seen_hwc, logits_hw, closed_hw)
+        if within is not None:
+            x1, y1, x2, y2 = map(float, within.ravel())
+            outside_hw = beyond((x1, y1, x2, y2), (logits_hw.shape[0], logits_hw.shape[1]))
+            logits_hw = np.where(outside_hw, np.float32(BEYOND), logits_hw)
+        return fit_to_edges(seen_hwc, logits_hw)
 
 
 def _checked(image_size: int) -> int:
