@@ -99,3 +99,17 @@ def test_the_same_arguments_give_the_same_mask_and_stay_as_they_are() -> None:
     cv2.setRNGSeed(99)
     np.testing.assert_array_equal(fit_to_edges(image_hwc, logits_hw), first_hw)
     assert (image_hwc.tobytes(), logits_hw.tobytes()) == before
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_logits_of_any_picture_give_a_mask() -> None:
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        height, width = rng.integers(4, 200, 2)
+        image_hwc = np.full((height, width, 3), number, np.uint8)
+        if number % 2:
+            image_hwc = rng.integers(0, 256, image_hwc.shape, np.uint8)
+        waves_hw = np.cumsum(np.cumsum(rng.normal(0, 1, (height, width)), axis=0), axis=1)
+        logits_hw = (waves_hw / waves_hw.std() * rng.choice([0.1, 1, 10, 1000])).astype(np.float32)
+        fitted_hw = fit_to_edges(image_hwc, logits_hw)
+        assert fitted_hw.shape == (height, width) and fitted_hw.dtype == np.bool_
