@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.colour_models import learn_colours
+from tracker.colour_models import Mixture, learn_colours
 from tracker.guided_filter import Map, guided
 from tracker.masks import BoolMask, Box, iou, mask_box
 
@@ -41,7 +41,8 @@ def fit_all_to_edges(
 ) -> list[BoolMask]:
     """The masks of several objects, each fitted; where one is, no other grows.
 
-    They are cut side by side: each is a function of its arguments alone, and OpenCV needs no GIL.
+    They are fitted side by side: each is a function of its arguments alone, and neither OpenCV nor
+    numpy's arithmetic needs the GIL.
 
     Args:
         image_hwc: RGB uint8.
@@ -111,21 +112,30 @@ def _fitted(image_hwc: NDArray[np.uint8], probability_hw: Map) -> BoolMask:
     coarse_hw = _within(fine_hw, COLOURS_PX) > 0.5
     if coarse_hw.all() or not coarse_hw.any():
         return probability_hw > 0.5
-    inside, outside = learn_colours(_within(fine_hwc, COLOURS_PX), coarse_hw)
-    unsure_hw = (guide_hw > 1 - SURE) & (guide_hw < SURE)
-    colours_n3, model_n = guide_hwc[unsure_hw].astype(np.float32), guide_hw[unsure_hw]
-    colours_n = inside.log_likelihood(colours_n3) - outside.log_likelihood(colours_n3)
-    odds_n = np.log(model_n / (1 - model_n))
-    odds_n += COLOURS_COUNT * np.clip(colours_n, -COLOURS_MOST, COLOURS_MOST)
-    guide_hw[unsure_hw] = 1 / (1 + np.exp(-odds_n))
+    mixtures = learn_colours(_within(fine_hwc, COLOURS_PX), coarse_hw)
+    guide_hw = _with_colours(guide_hw, guide_hwc, *mixtures)
     pictures = guide_hwc.astype(np.float32), fine_hwc.astype(np.float32)
     fitted_hw = guided(guide_hw, *pictures, radius=WINDOW, epsilon=FAINT)
     inside_hw = cv2.resize(fitted_hw, image_hwc.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
     return np.asarray((inside_hw & (probability_hw > 1 - SURE)) | (probability_hw > SURE))
 
 
+def _with_colours(
+    probability_hw: Map, image_hwc: NDArray[np.uint8], inside: Mixture, outside: Mixture
+) -> Map:
+    """The probabilities once colours have had their say, where the model is not sure."""
+    unsure_hw = (probability_hw > 1 - SURE) & (probability_hw < SURE)
+    colours_n3, model_n = image_hwc[unsure_hw].astype(np.float32), probability_hw[unsure_hw]
+    colours_n = inside.log_likelihood(colours_n3) - outside.log_likelihood(colours_n3)
+    odds_n = np.log(model_n / (1 - model_n))
+    odds_n += COLOURS_COUNT * np.clip(colours_n, -COLOURS_MOST, COLOURS_MOST)
+    joined_hw = probability_hw.copy()
+    joined_hw[unsure_hw] = 1 / (1 + np.exp(-odds_n))
+    return joined_hw
+
+
 def _within(picture: NDArray[Any], side_px: int) -> NDArray[Any]:
-    """The picture, or map, with a longer side of at most `side_px`; never the same array."""
+    """The picture, or map, with a longer side of at most `side_px`."""
     height, width = picture.shape[:2]
     scale = min(1.0, side_px / max(height, width))
     size_wh = max(8, round(width * scale)), max(8, round(height * scale))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.memory.painted import ColourPrompter, grid_with, grown_mask, painted
-from tracker.memory.candidates import FITTED, answer, best_first, measure
+from tracker.memory.candidates import answer, measure
 from tracker.memory.comparison import compare
 from tracker.memory.proposals import propose
 
@@ -52,14 +52,11 @@ def test_an_empty_mask_measures_nothing(compared):
     assert astuple(measure(np.zeros((400, 480), bool), compared)) == (0, 0, 0, 0)
 
 
-def shown_to(prompter):
-    image = np.kron(np.where(QUERY[..., None] == 1, 200, 60), np.ones((20, 20, 1))).astype(np.uint8)
-    prompter.set_image(np.repeat(image, 3, axis=2))
-    return prompter
-
-
 def test_answers_carry_what_they_come_from(compared):
-    prompter = shown_to(ColourPrompter())
+    image = np.kron(np.where(QUERY[..., None] == 1, 200, 60), np.ones((20, 20, 1))).astype(np.uint8)
+    image = np.repeat(image, 3, axis=2)
+    prompter = ColourPrompter()
+    prompter.set_image(image)
     for proposal in propose(compared, (400, 480), ("points", "box", "both")):
         (candidate,) = answer(proposal, "abc", compared, prompter)
         np.testing.assert_array_equal(candidate.mask_hw, rectangle(8, 12, 13, 18))
@@ -69,30 +66,3 @@ def test_answers_carry_what_they_come_from(compared):
         assert written["mask_area_px"] == 5 * 6 * 400
         assert (written["box"] is None) == (proposal.box_xyxy is None)
         assert len(written["points"]) == len(written["point_labels"]) == len(proposal.points_n2)
-
-
-class Fitting(ColourPrompter):
-    """Its masks spill over as long as they are not fitted."""
-
-    fits_edges = True
-
-    def predict(self, *args, fitted=True, **options):
-        (seen,) = super().predict(*args, **options)
-        if not fitted:
-            seen.mask_hw[:, :-20] |= seen.mask_hw[:, 20:].copy()
-        return [seen]
-
-
-def test_the_best_are_fitted_to_the_picture(compared):
-    prompter = shown_to(Fitting())
-    proposals = propose(compared, (400, 480), ("points", "box", "both"))
-    tried = [
-        (compared, each) for p in 2 * proposals for each in answer(p, "abc", compared, prompter)
-    ]
-    ranked = best_first(tried, prompter)
-    assert len(ranked) == len(tried) > FITTED
-    whole, spilt = rectangle(8, 12, 13, 18), rectangle(8, 11, 13, 18)
-    for place, (_, candidate) in enumerate(ranked):
-        np.testing.assert_array_equal(candidate.mask_hw, whole if place < FITTED else spilt)
-    agreements = [candidate.agreement for _, candidate in ranked]
-    assert agreements == sorted(agreements, reverse=True)

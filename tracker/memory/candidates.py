@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
@@ -16,7 +15,6 @@ from tracker.models.sam2 import ImagePrompter
 from tracker.views import in_view
 
 SAME_OBJECT_IOU = 0.5  # masks with more in common are of one object
-FITTED = 3  # best candidates whose masks are fitted to the picture's edges: that is what takes time
 AS_GOOD = 0.1  # cosine by which a better match outside the mask takes most of a match's worth
 
 
@@ -45,7 +43,6 @@ class Candidate:
     Attributes:
         reference_id: the reference that the proposal came from.
         proposal: the prompt.
-        rank: of the mask among the decoder's answers, from 0.
         mask_hw: bool at the image's resolution.
         predicted_iou: the decoder's own estimate, 0 to 1.
         measures: how the mask fits the features.
@@ -53,7 +50,6 @@ class Candidate:
 
     reference_id: str
     proposal: Proposal
-    rank: int
     mask_hw: BoolMask = field(repr=False)
     predicted_iou: float
     measures: Measures
@@ -85,17 +81,8 @@ class Candidate:
         }
 
 
-Tried = tuple[Comparison, Candidate]
-"""A candidate, with the comparison that it was measured by."""
-
-
 def answer(
-    proposal: Proposal,
-    reference_id: str,
-    compared: Comparison,
-    prompter: ImagePrompter,
-    *,
-    fitted: bool = False,
+    proposal: Proposal, reference_id: str, compared: Comparison, prompter: ImagePrompter
 ) -> list[Candidate]:
     """Every mask that the decoder gives for a proposal, the decoder's best first, measured.
 
@@ -107,44 +94,17 @@ def answer(
         labels if len(points) else None,
         proposal.box_xyxy,
         tight_box=False,  # it encloses what was matched of the object
-        fitted=fitted,
     )
     return [
         Candidate(
             reference_id,
             proposal,
-            rank=rank,
             mask_hw=m.mask_hw,
             predicted_iou=m.predicted_iou,
             measures=measure(in_view(m.mask_hw, proposal.view_xyxy), compared),
         )
-        for rank, m in enumerate(masks)
+        for m in masks
     ]
-
-
-def best_first(tried: Sequence[Tried], prompter: ImagePrompter) -> list[Tried]:
-    """By agreement. The first are fitted to the picture's edges, if the prompter does so.
-
-    To fit a mask takes as long as several answers, and on the grid of patches it changes little.
-    """
-    ranked = sorted(tried, key=_agreement)
-    if not prompter.fits_edges:
-        return ranked
-    best = [
-        (compared, _fitted(candidate, compared, prompter))
-        for compared, candidate in ranked[:FITTED]
-    ]
-    return sorted(best, key=_agreement) + ranked[FITTED:]
-
-
-def _agreement(entry: Tried) -> float:
-    """To sort by: the best has the least."""
-    return -entry[1].agreement
-
-
-def _fitted(candidate: Candidate, compared: Comparison, prompter: ImagePrompter) -> Candidate:
-    again = answer(candidate.proposal, candidate.reference_id, compared, prompter, fitted=True)
-    return again[candidate.rank]
 
 
 def measure(mask_hw: BoolMask, compared: Comparison) -> Measures:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.masks import BoolMask, iou
-from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, answer, best_first, measure
+from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, answer, measure
 from tracker.memory.comparison import compare
 from tracker.memory.proposals import Kind, propose
 from tracker.memory.retrieval import free_cells
@@ -65,7 +65,5 @@ def look_closer(
     # Which of the things there it is was decided on the whole image, where all can be seen.
     nearer = [each for each in nearer if iou(each.mask_hw, found.mask_hw) > SAME_OBJECT_IOU]
     before = replace(found, measures=measure(in_view(found.mask_hw, view), compared))
-    if not nearer:
-        return None
-    _, best = best_first([(compared, each) for each in nearer], prompter)[0]
-    return best if best.agreement > before.agreement else None
+    best = max([before, *nearer], key=lambda each: each.agreement)
+    return None if best is before else best

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from tracker.masks import BoolMask, iou
 from tracker.memory.abstention import abstention_threshold
-from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, Tried, answer, best_first
+from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, answer
 from tracker.memory.closer_look import look_closer
-from tracker.memory.comparison import compare
+from tracker.memory.comparison import Comparison, compare
 from tracker.memory.proposals import Kind, propose
 from tracker.memory.retrieval import (
     MATCH_DISTANCE,
@@ -58,7 +58,7 @@ class Decision:
         reason: in words, for a person.
         prompt: for the tracker, None unless accepted.
         mask_hw: of the best candidate, bool at the image's resolution.
-        candidates: all that were tried, best first; those of other objects last.
+        candidates: all that were tried, best first.
         patches: of the reference's object: how many there are, how many were matched under the
             distance threshold, and how many of those mutually.
     """
@@ -221,10 +221,9 @@ class _Scene:
     def _decide(self, label: str) -> Decision:
         """Try what the references propose where no object was found yet; the best decides."""
         tried = [entry for reference in self._labels[label] for entry in self._try(reference)]
-        taken = [entry for entry in tried if self._is_taken(entry[1].mask_hw)]
-        untaken = [entry for entry in tried if entry not in taken]
-        ranked = best_first(untaken or taken, self._image.prompter)
-        compared, best = ranked[0]
+        tried.sort(key=lambda entry: -entry[1].agreement)
+        untaken = [entry for entry in tried if not self._is_taken(entry[1].mask_hw)]
+        compared, best = (untaken or tried)[0]
         match = next(
             r.match for r in self._labels[label] if r.match.reference_id == best.reference_id
         )
@@ -244,11 +243,11 @@ class _Scene:
             reason=reason,
             prompt=_prompt(best, match, score, self._rules.frame) if accepted else None,
             mask_hw=best.mask_hw,
-            candidates=tuple(candidate for _, candidate in ranked + (taken if untaken else [])),
+            candidates=tuple(candidate for _, candidate in tried),
             patches=_patch_numbers(compared.matches),
         )
 
-    def _try(self, reference: _Reference) -> list[Tried]:
+    def _try(self, reference: _Reference) -> list[tuple[Comparison, Candidate]]:
         """What the decoder makes of everything that a reference proposes."""
         image, rules = self._image, self._rules
         free_hw = free_cells(self._taken, image.features.grid_hw)

@@ -70,11 +70,8 @@ class ImagePrompter:
     """Prompts on a single image, answered by the weights of a video predictor.
 
     Wraps sam2's `SAM2ImagePredictor`, so the image is resized as SAM2 does it for images (bilinear,
-    torchvision), not as for videos (bicubic, Pillow).
-
-    Attributes:
-        fits_edges: whether masks are fitted to the picture's edges; they are where the predictor's
-            are.
+    torchvision), not as for videos (bicubic, Pillow). Where the predictor's masks are fitted to the
+    picture's edges, these are too.
     """
 
     def __init__(self, predictor: StreamingVideoPredictor) -> None:
@@ -86,7 +83,7 @@ class ImagePrompter:
         # sam2_image_predictor.py:62 has the sizes of a 1024 px model written out.
         side = predictor.sam_image_embedding_size
         self._predictor._bb_feat_sizes = [(side * k, side * k) for k in (4, 2, 1)]
-        self.fits_edges = predictor.fits_edges
+        self._fits_edges = predictor.fits_edges
         self._image_hwc: NDArray[np.uint8] | None = None
         self._view: View = (0, 0, 0, 0)
 
@@ -130,7 +127,6 @@ class ImagePrompter:
         box_xyxy: Box | None = None,
         *,
         tight_box: bool = True,
-        fitted: bool = True,
     ) -> list[MaskCandidate]:
         """The masks that the prompt may mean, best first.
 
@@ -143,8 +139,6 @@ class ImagePrompter:
             box_xyxy: in pixels.
             tight_box: whether the object ends with the box: masks that are fitted to the picture
                 then do not reach beyond it.
-            fitted: False leaves masks as the model has them, which is several times faster where
-                they would be fitted to the picture's edges.
 
         Raises:
             PromptError: for a prompt that is malformed or outside the image, or the view.
@@ -157,8 +151,7 @@ class ImagePrompter:
         logits_nhw, ious_n, _ = self._predictor.predict(
             points, labels, box, multimask_output=ambiguous, return_logits=True
         )
-        within = box if tight_box else None
-        masks = [self._mask(logits_hw, within, fitted) for logits_hw in logits_nhw]
+        masks = [self._mask(logits_hw, box if tight_box else None) for logits_hw in logits_nhw]
         best_first = np.argsort(-ious_n, kind="stable")
         return [MaskCandidate(masks[i], float(np.clip(ious_n[i], 0, 1))) for i in best_first]
 
@@ -181,19 +174,18 @@ class ImagePrompter:
         box = None if box is None else box - np.array([x1, y1, x1, y1], np.float32)
         return check_points_and_box(points, labels, box, (x2 - x1, y2 - y1), f"{name} in a view")
 
-    def _mask(
-        self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None, fitted: bool
-    ) -> BoolMask:
+    def _mask(self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None) -> BoolMask:
         """The whole image's mask of one answer; one that is fitted stays in the box `within`."""
         assert self._image_hwc is not None
         mask_hw = np.zeros(self._image_hwc.shape[:2], bool)
-        seen_hw = self._fitted(logits_hw, within) if fitted and self.fits_edges else logits_hw > 0
-        in_view(mask_hw, self._view)[:] = seen_hw
+        in_view(mask_hw, self._view)[:] = self._fitted(logits_hw, within)
         return mask_hw
 
     def _fitted(
         self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None
     ) -> BoolMask:
+        if not self._fits_edges:
+            return np.asarray(logits_hw > 0)
         seen_hwc = in_view(np.asarray(self._image_hwc), self._view)
         if within is not None:
             x1, y1, x2, y2 = map(float, within.ravel())
