@@ -15,7 +15,10 @@ PACKAGE = Path(tracker.__file__).parent
 # From the bottom up. A room may import from the lines below its own, and from itself; those on one
 # line do not know each other, but for the lowest.
 LAYERS = (
-    ("types", "masks", "views", "edges", "errors", "settings", "locations", "durable"),
+    (
+        *("types", "masks", "views", "edges", "colour_models", "guided_filter"),
+        *("errors", "settings", "locations", "durable"),
+    ),
     ("models", "video"),
     ("memory", "output", "evaluation"),
     ("session",),

@@ -15,7 +15,6 @@ from tracker.errors import VideoError
 from tracker.types import Frame, VideoInfo
 from tracker.video.decoder import DecodeProblem, Decoder, Picture
 from tracker.video.image_folder import ImageFolderDecoder
-from tracker.video.pyav_decoder import PyAVDecoder
 from tracker.video.ring import FrameRing, ring_capacity
 from tracker.video.sniffing import image_format
 
@@ -53,6 +52,8 @@ def _open_decoder(path: Path, reader: ReaderName) -> Decoder:
         from tracker.video.decord_decoder import DecordDecoder
 
         return DecordDecoder(path)
+    from tracker.video.pyav_decoder import PyAVDecoder  # images have no need of its libraries
+
     return PyAVDecoder(path)
 
 
