@@ -23,12 +23,17 @@ BOX = [60, 70, 120, 120]
 
 def tracked(predictor: Any, source: Any, last: int = 6, objects: int = 3) -> tuple[Any, Any]:
     """The masks of some objects from frame 0 on, and the state."""
+    logits, state = tracked_logits(predictor, source, last, objects)
+    return [each > 0 for each in logits], state
+
+
+def tracked_logits(predictor: Any, source: Any, last: int, objects: int = 3) -> tuple[Any, Any]:
     state = predictor.init_state(source)
     for number in range(objects):
         x = 30 * number
         predictor.add_new_points_or_box(state, 0, number + 1, box=[x, 40, x + 60, 100])
-    masks = [m[:, 0].gt(0).numpy() for _, _, m in predictor.propagate_in_video(state, None, last)]
-    return masks, state
+    steps = predictor.propagate_in_video(state, None, last)
+    return [logits[:, 0].numpy() for _, _, logits in steps], state
 
 
 def least_iou(a: Any, b: Any) -> float:
@@ -107,12 +112,14 @@ def test_few_prompted_frames_are_all_read(predictor: Any, clip: Any) -> None:
 
 def test_several_frames_encoded_at_once(small_streaming: Any, predictor: Any, clip: Any) -> None:
     source = replace(clip, length=10, length_known=False)
-    expected, _ = tracked(predictor, source, last=20)
+    expected, _ = tracked_logits(predictor, source, last=20)
     batched = small_streaming(batch_frames=4)
     sizes: list[int] = []
     batched.image_encoder.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
-    found, state = tracked(batched, source, last=20)
-    assert len(found) == 10 and least_iou(expected, found) >= 0.999
+    found, state = tracked_logits(batched, source, last=20)
+    assert len(found) == 10
+    # Rounding: on some processors a patch of logits within 1e-7 of 0 tips.
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     assert sizes == [1, 3, 4, 2]  # batches end at multiples of four
     assert len(state["cached_features"]) <= 4
 
