@@ -185,7 +185,11 @@ def start_of(folder: Path, count: int) -> Path:
 
 @click.command()
 @click.option("--bars", is_flag=True, help="What bars are set for, frame by frame in turn.")
-@click.option("--only", default="", help="Of these or the CPU cases, those whose name has this.")
+@click.option(
+    "--only",
+    default="",
+    help="Of these or the CPU cases, those whose name has this; a table of its own.",
+)
 @click.option("--quick", is_flag=True, help="The cheap cases only.")
 @click.option("--memory", is_flag=True, help="Peak memory over some frames and ten times more.")
 @click.option("--memory-frames", default=600, show_default=True, help="The fewer frames of it.")
@@ -202,6 +206,8 @@ def main(
 ) -> None:
     """Measure the streaming predictor beside SAM2's own."""
     table = "engine_bars" if bars else "engine_cpu"
+    if only:  # a part does not take the place of the whole
+        table = f"{table}_{'_'.join(only.split())}"
     if memory:
         rows = memory_rows(memory_frames)
         write_table("engine_memory", "Memory of the streaming predictor", rows)

@@ -80,14 +80,12 @@ def fit_to_edges(
     if box is None or np.count_nonzero(mask_hw) < LEAST_PX:
         return mask_hw
     size_hw = mask_hw.shape[0], mask_hw.shape[1]
-    near, seen = _grown(box, REACH, size_hw), _grown(box, REACH + SURROUNDINGS, size_hw)
+    seen = _grown(box, REACH + SURROUNDINGS, size_hw)
     clipped_hw = np.clip(logits_hw[seen], -30, 30)
     probability_hw = np.asarray(1 / (1 + np.exp(-clipped_hw)), np.float32)
     if closed_hw is not None:
         probability_hw[closed_hw[seen] & ~mask_hw[seen]] = 0
-    outside_hw = np.ones(size_hw, bool)
-    outside_hw[near] = False
-    probability_hw[outside_hw[seen]] = 0
+    probability_hw[_outside(box, REACH, size_hw)[seen]] = 0
     fitted_hw = np.zeros_like(mask_hw)
     fitted_hw[seen] = _fitted(image_hwc[seen], probability_hw)
     return fitted_hw if iou(fitted_hw, mask_hw) >= LEAST_IOU else mask_hw
@@ -100,12 +98,11 @@ def beyond(box_xyxy: Box, size_hw: tuple[int, int]) -> BoolMask:
         box_xyxy: in pixels.
         size_hw: of the image.
     """
-    outside_hw = np.ones(size_hw, bool)
-    outside_hw[_grown(box_xyxy, BOX_ROOM, size_hw)] = False
-    return outside_hw
+    return _outside(box_xyxy, BOX_ROOM, size_hw)
 
 
 def _fitted(image_hwc: NDArray[np.uint8], probability_hw: Map) -> BoolMask:
+    """Where the object is more likely than not, once colours and edges have had their say."""
     fine_hwc, fine_hw = _within(image_hwc, FINE_PX), _within(probability_hw, FINE_PX)
     fine_hwc = cv2.cvtColor(fine_hwc, cv2.COLOR_RGB2LAB)
     guide_hwc, guide_hw = _within(fine_hwc, GUIDE_PX), _within(fine_hw, GUIDE_PX)
@@ -148,3 +145,10 @@ def _grown(box: Box, share: float, size_hw: tuple[int, int]) -> tuple[slice, sli
     dx, dy = share * (x2 - x1), share * (y2 - y1)
     rows = slice(max(0, int(y1 - dy)), min(size_hw[0], int(np.ceil(y2 + dy))))
     return rows, slice(max(0, int(x1 - dx)), min(size_hw[1], int(np.ceil(x2 + dx))))
+
+
+def _outside(box: Box, share: float, size_hw: tuple[int, int]) -> BoolMask:
+    """What a box that was widened so does not hold."""
+    outside_hw = np.ones(size_hw, bool)
+    outside_hw[_grown(box, share, size_hw)] = False
+    return outside_hw

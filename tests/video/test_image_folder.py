@@ -49,6 +49,16 @@ def test_a_jpeg_does_not_bring_every_decoder_along(tmp_path):
     assert found.stdout.strip() == "False"
 
 
+def test_a_folder_does_not_bring_the_libraries_of_video_files_along(tmp_path):
+    Image.new("RGB", (32, 24)).save(tmp_path / "0.jpg")
+    code = (
+        "import sys; from tracker.video import open_video; "
+        f"open_video({str(tmp_path)!r}).read(0); print('av' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
 def test_other_files_are_passed_over(tmp_path):
     make_image_folder(tmp_path, ["0.png", "1.png"])
     (tmp_path / "notes.png").write_text("no picture in here")
