@@ -3,14 +3,16 @@
     python -m training.bank --clips CLIPS --cutouts PEOPLE --pictures PICTURES --output bank.npz
 
 Packing reads the folders once, refuses measuring material, shrinks everything to what a small model
-sees, and follows regions of the clips by optical flow. A machine with a GPU then needs that one
-file of some tens of megabytes; painted sprites and textures are added when it is loaded.
+sees, and follows regions of the clips by optical flow and, with `--things`, things by a promptable
+network. A machine with a GPU then needs that one file of some tens of megabytes; painted sprites
+and textures are added when it is loaded.
 """
 
 from __future__ import annotations
 
 import tempfile
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,8 +26,11 @@ import torch
 from numpy.typing import NDArray
 
 from training.assets import Assets, Folders, load_assets
+from training.followed_things import ThingFollower
 from training.masklets import carried_regions
 from training.objects import PAINTERS
+from training.promptable import SegmentAnything
+from training.salient import saliency_of
 from training.textures import Image, Rng, random_texture
 
 SPRITE = 160  # pixels: no sprite is drawn much larger on the frames of a small model
@@ -40,14 +45,16 @@ _QUALITY = 72
 _PAINTED_SHARE = 0.4  # of all sprites, where there are others
 
 Arrays = dict[str, NDArray[Any]]
+Follow = Callable[[Rng, list[Image], int], list[NDArray[np.bool_]]]
+"""Gives the masks, bool (t, h, w), of up to so many things on all of these frames."""
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Regions of the clips that optical flow has carried over a few frames.
+    """Regions or things of the clips, followed over a few frames.
 
     clip_w, frames_wt: which clip, and which of its frames; masks_wrthw: uint8 0 or 1, `WINDOW_HW`;
-    a region that is missing is empty throughout.
+    one that is missing is empty throughout.
     """
 
     clip_w: torch.Tensor
@@ -81,7 +88,8 @@ class Bank:
         portrait_shares_p: how often each of the stills that have a mask is drawn, the first p: one
             folder's as often as another's. Empty where there are none.
         clips: RGB (t, 3, *CLIP_HW), every second frame of each.
-        windows: pseudo-masklets of these clips; None where there are none.
+        windows: regions that optical flow has carried along these clips; None where there are none.
+        followed: things that a promptable network has followed in them; None where there are none.
         pictures: photographs with several masks; None where there are none.
     """
 
@@ -93,6 +101,7 @@ class Bank:
     portrait_shares_p: torch.Tensor
     clips: list[torch.Tensor]
     windows: Windows | None
+    followed: Windows | None = None
     pictures: Pictures | None = None
 
     @property
@@ -100,12 +109,30 @@ class Bank:
         return self.sprites_n4hw.device
 
 
-def pack(folders: Folders, output: Path, *, windows: int, seed: int = 0) -> dict[str, int]:
-    """Write the real material of `folders` to one file; returns how much of each kind it holds."""
+def pack(
+    folders: Folders,
+    output: Path,
+    *,
+    windows: int,
+    things: tuple[int, Follow] | None = None,
+    seed: int = 0,
+) -> dict[str, int]:
+    """Write the real material of `folders` to one file; returns how much of each kind it holds.
+
+    Args:
+        windows: of how many windows of the clips to follow regions.
+        things: of how many to follow things, and how. Of either a tenth as many are for validation.
+    """
     parts: Arrays = {}
-    for split, count in (("train", windows), ("val", windows // 10)):
+    ways: dict[str, tuple[int, Follow]] = {"windows": (windows, carried_regions)}
+    if things is not None:
+        ways["followed"] = things
+    for split, part in (("train", 1), ("val", 10)):
         assets = load_assets(folders, sprites=0, seed=seed, split=split)
-        found = _packed(assets, np.random.default_rng(seed), count)
+        found = _packed(assets)
+        for name, (count, follow) in ways.items():
+            rng = np.random.default_rng(seed)
+            found |= _packed_windows(name, _follow(rng, assets.clips, count // part, follow))
         parts |= {f"{split}_{name}": array for name, array in found.items()}
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".part.npz")
@@ -114,14 +141,13 @@ def pack(folders: Folders, output: Path, *, windows: int, seed: int = 0) -> dict
     return {name[:-5]: len(array) for name, array in parts.items() if name.endswith("_ends")}
 
 
-def _packed(assets: Assets, rng: Rng, windows: int) -> Arrays:
+def _packed(assets: Assets) -> Arrays:
     portraits = [portrait for kind in assets.portraits for portrait in kind]
     masked = {id(image) for image, _ in portraits}
     stills = [image for image, _ in portraits]
     stills += [photo for photo in assets.photos if id(photo) not in masked]
     masks = [np.dstack([mask * np.uint8(255)] * 3) for _, mask in portraits]
     drawn = assets.cutouts[len(assets.portraits) :]
-    followed = _follow(rng, assets.clips, windows)
     return {
         **_blobs("stills", [_coded(still, 256) for still in stills]),
         **_blobs("masks", [_coded(mask, 256) for mask in masks]),  # WebP loses colours under alpha
@@ -129,11 +155,16 @@ def _packed(assets: Assets, rng: Rng, windows: int) -> Arrays:
         **_blobs("sprites", [_coded(sprite, 144) for kind in drawn for sprite in kind]),
         "sprite_kinds": _kinds(drawn),
         **_blobs("clips", [_film(clip) for clip in assets.clips]),
-        **_blobs("windows", [zlib.compress(np.packbits(m).tobytes(), 9) for _, _, m in followed]),
-        "window_clips": np.array([clip for clip, _, _ in followed], np.int64),
-        "window_frames": np.array([frames for _, frames, _ in followed], np.int64),
         **_blobs("pictures", [_coded(image, 256) for image, _ in assets.pictures]),
         **_blobs("things", [_squeezed(masks) for _, masks in assets.pictures]),
+    }
+
+
+def _packed_windows(name: str, found: list[tuple[int, list[int], NDArray[np.uint8]]]) -> Arrays:
+    return {
+        **_blobs(name, [zlib.compress(np.packbits(m).tobytes(), 9) for _, _, m in found]),
+        f"{name}_clips": np.array([clip for clip, _, _ in found], np.int64),
+        f"{name}_frames": np.array([frames for _, frames, _ in found], np.int64),
     }
 
 
@@ -143,7 +174,7 @@ def _kinds(folders: list[list[Any]]) -> NDArray[np.int64]:
 
 
 def _follow(
-    rng: Rng, clips: list[list[Image]], count: int
+    rng: Rng, clips: list[list[Image]], count: int, follow: Follow
 ) -> list[tuple[int, list[int], NDArray[np.uint8]]]:
     """Clip, frame numbers, and masks (r, t, *WINDOW_HW) of `count` windows."""
     found: list[tuple[int, list[int], NDArray[np.uint8]]] = []
@@ -153,7 +184,7 @@ def _follow(
         start = int(rng.integers(max(len(clips[number]) - stride * WINDOW_FRAMES, 1)))
         frames = [start + stride * step for step in range(WINDOW_FRAMES)]
         shown = [clips[number][frame] for frame in frames]
-        regions = carried_regions(rng, shown, REGIONS) if stride else []
+        regions = follow(rng, shown, REGIONS) if stride else []
         masks = np.zeros((REGIONS, WINDOW_FRAMES, *WINDOW_HW), np.uint8)
         for index, region_thw in enumerate(regions):
             small = [cv2.resize(m.astype(np.float32), WINDOW_HW[::-1]) > 0.5 for m in region_thw]
@@ -244,7 +275,8 @@ def load_bank(
         still_aspect_m=_aspects(stills, device),
         portrait_shares_p=_shares(portrait_kinds, device),
         clips=[clip.to(device) for clip in clips],
-        windows=_windows(parts, device),
+        windows=_windows(parts, "windows", device),
+        followed=_windows(parts, "followed", device),
         pictures=_pictures(parts, device),
     )
 
@@ -306,17 +338,17 @@ def _shares(kinds_n: NDArray[np.int64], device: str) -> torch.Tensor:
     return torch.tensor(shares_n, dtype=torch.float32, device=device)
 
 
-def _windows(parts: Arrays, device: str) -> Windows | None:
-    if not len(parts.get("window_clips", ())):
+def _windows(parts: Arrays, name: str, device: str) -> Windows | None:
+    if not len(parts.get(f"{name}_clips", ())):
         return None
     shape = (REGIONS, WINDOW_FRAMES, *WINDOW_HW)
     masks = [
         np.unpackbits(np.frombuffer(zlib.decompress(data), np.uint8)).reshape(shape)
-        for data in _split(parts, "windows")
+        for data in _split(parts, name)
     ]
     return Windows(
-        torch.from_numpy(parts["window_clips"]),
-        torch.from_numpy(parts["window_frames"]).to(device),
+        torch.from_numpy(parts[f"{name}_clips"]),
+        torch.from_numpy(parts[f"{name}_frames"]).to(device),
         torch.from_numpy(np.stack(masks)).to(device),
     )
 
@@ -335,6 +367,7 @@ def _pictures(parts: Arrays, device: str) -> Pictures | None:
 
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -343,6 +376,10 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--cutouts", multiple=True, type=_FOLDER, help="A folder of cut-outs.")
 @click.option("--pictures", multiple=True, type=_FOLDER, help="A folder of pictures.")
 @click.option("--windows", default=1000, show_default=True, help="Pseudo-masklets to follow.")
+@click.option("--things", default=0, help="Windows in which a promptable network follows things.")
+@click.option("--encoder", type=_FILE, help="Of that network, as for `training.promptable`.")
+@click.option("--decoder", type=_FILE, help="Of that network, with one mask.")
+@click.option("--saliency", "salient", type=_FILE, help="The network that says what stands out.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
 def main(
@@ -351,11 +388,22 @@ def main(
     cutouts: tuple[Path, ...],
     pictures: tuple[Path, ...],
     windows: int,
+    things: int,
+    encoder: Path | None,
+    decoder: Path | None,
+    salient: Path | None,
     seed: int,
     output: Path,
 ) -> None:
     """Pack folders of real material into one file."""
-    held = pack(Folders(images, clips, cutouts, pictures), output, windows=windows, seed=seed)
+    follower = None
+    if things:
+        if encoder is None or decoder is None or salient is None:
+            raise click.UsageError("--things needs --encoder, --decoder and --saliency")
+        network = SegmentAnything(encoder, decoder)
+        follower = things, ThingFollower(network, saliency_of(salient))
+    folders = Folders(images, clips, cutouts, pictures)
+    held = pack(folders, output, windows=windows, things=follower, seed=seed)
     for name, count in held.items():
         click.echo(f"{name}: {count}")
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")

@@ -22,7 +22,7 @@ from training.drawing import Drawn, Scenes
 from training.paths import Dice
 from training.textures import Rng
 
-Shown = Literal["scenes", "regions", "pictures"]
+Shown = Literal["scenes", "regions", "things", "pictures"]
 
 SMALLEST_PX = 40
 _TRIES = 20  # at an annotated clip, before giving up
@@ -33,8 +33,8 @@ _PREFERRED = 0.6  # a photograph's own object goes before most sprites
 class ClipShape:
     """How many clips, frames and objects a batch holds, and the frames' side in pixels.
 
-    What is shown are drawn scenes, regions of real clips, or photographs with masks under a moving
-    camera. Where a bank has no such material, scenes are drawn.
+    What is shown are drawn scenes, regions or things of real clips, or photographs with masks under
+    a moving camera. Where a bank has no such material, scenes are drawn.
     """
 
     clips: int
@@ -72,8 +72,9 @@ class DrawnClips:
     @torch.no_grad()
     def batch(self, shape: ClipShape, number: int) -> ClipBatch:
         dice = Dice.of(self._bank.device, self._seed, number)
-        if shape.shown == "regions" and self._bank.windows is not None:
-            return _seen_through(*_played(self._bank, self._bank.windows, shape, dice), shape, dice)
+        windows = {"regions": self._bank.windows, "things": self._bank.followed}.get(shape.shown)
+        if windows is not None:
+            return _seen_through(*_played(self._bank, windows, shape, dice), shape, dice)
         if shape.shown == "pictures" and self._bank.pictures is not None:
             return _seen_through(*_stood(self._bank.pictures, shape, dice), shape, dice)
         return _scene_batch(self._bank, shape, dice)
@@ -137,7 +138,7 @@ def _seen_through(
 
 
 def _played(bank: Bank, windows: Windows, shape: ClipShape, dice: Dice) -> tuple[Tensor, Tensor]:
-    """Frames (b, t, 3, h, w) and regions (b, t, r, h, w) of random windows, some of them reversed.
+    """Frames (b, t, 3, h, w) and masks (b, t, r, h, w) of random windows, some of them reversed.
 
     A window has `WINDOW_FRAMES`; no more are played.
     """

@@ -74,6 +74,7 @@ def demo_stages(load: float) -> tuple[Stage, ...]:
             (
                 *(small, still, large_still, shape(4, 3, 224), shape(6, 3, 192), shape(8, 3, 192)),
                 *(shape(6, 3, 256), shape(3, 3, 256, "pictures"), shape(6, 3, 224, "regions")),
+                shape(6, 3, 224, "things"),
             ),
             (0.35, 0.37, 0.14, 0.14),
         ),
@@ -83,6 +84,7 @@ def demo_stages(load: float) -> tuple[Stage, ...]:
                 *(small, large_still, shape(1, 4, 320, "pictures"), shape(4, 3, 320)),
                 *(shape(8, 3, 256), shape(8, 3, 288), shape(6, 3, 320)),
                 *(shape(3, 3, 288, "pictures"), shape(8, 3, 256, "regions")),
+                *(shape(8, 3, 256, "things"), shape(6, 3, 320, "things")),
             ),
             (0.35, 0.37, 0.14, 0.14),
         ),
