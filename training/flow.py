@@ -28,3 +28,15 @@ def flow_places(first: Image, second: Image) -> tuple[NDArray[np.float32], NDArr
     full_wh = first.shape[1::-1]
     known = cv2.resize(known.astype(np.uint8), full_wh, interpolation=cv2.INTER_NEAREST) > 0
     return cv2.resize(2 * place, full_wh), known
+
+
+def own_motion(place_hw2: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far each pixel has come beyond what most of the picture has: (x, y), (h, w, 2).
+
+    Args:
+        place_hw2: its place in the frame before.
+    """
+    height, width = place_hw2.shape[:2]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    motion = np.dstack([x, y]) - place_hw2
+    return np.asarray(motion - np.median(motion, axis=(0, 1)), np.float32)

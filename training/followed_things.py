@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.masks import BoolMask, iou, mask_box
-from training.flow import flow_places
+from training.flow import flow_places, own_motion
 from training.promptable import CORNER, PIXEL, Promptable, sound_mask, things_in
 from training.salient import Saliency
 from training.textures import Image, Rng
 
 SURE = 0.75  # least predicted IoU of a frame's mask
-SAME_THING = 0.7  # least IoU of a frame's mask with what flow carried there
+SAME_THING = 0.6  # least IoU of a frame's mask with what flow carried there
+MOVING = 0.012  # of the width, to the next frame: what comes farther by itself stands out
 SMALLEST_PX = 60
 
 
@@ -32,19 +33,23 @@ class ThingFollower:
     def __call__(self, rng: Rng, shown: list[Image], things: int) -> list[NDArray[np.bool_]]:
         """Up to `things` of the first frame, on every frame: each bool (t, h, w).
 
-        Those that the network finds first are those that stand out.
+        Those that move by themselves come first.
         """
-        found = things_in(shown[0][..., ::-1], self._network, self._saliency, rng)[:things]
-        masklets = [[mask_hw > 0] for mask_hw in found]
-        for before, image in pairwise(shown):
+        places = [flow_places(before, image)[0] for before, image in pairwise(shown)]
+        backwards_hw2, _ = flow_places(shown[1], shown[0])
+        speed_hw = np.linalg.norm(own_motion(backwards_hw2), axis=-1)
+        first = shown[0][..., ::-1]
+        maps = [speed_hw / (2 * MOVING * first.shape[1]), self._saliency(first)]
+        masklets = [[mask_hw > 0] for mask_hw in things_in(first, self._network, maps, rng)]
+        for image, place_hw2 in zip(shown[1:], places, strict=True):
             if not masklets:
                 break
             self._network.look(image[..., ::-1])
-            place_hw2, _ = flow_places(before, image)
             further = [self._again(masks[-1], place_hw2) for masks in masklets]
             pairs = zip(masklets, further, strict=True)
             masklets = [[*masks, mask_hw] for masks, mask_hw in pairs if mask_hw is not None]
-        return [np.stack(masks) for masks in masklets]
+        masklets.sort(key=lambda masks: -speed_hw[masks[0]].mean())
+        return [np.stack(masks) for masks in masklets[:things]]
 
     def _again(self, mask_hw: BoolMask, place_hw2: NDArray[np.float32]) -> BoolMask | None:
         """The thing on the next frame, or None where flow and network disagree about it."""

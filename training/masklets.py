@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.flow import flow_places
+from training.flow import flow_places, own_motion
 from training.textures import Image, Rng
 
 _SEGMENTED_WIDTH = 112
@@ -40,9 +40,7 @@ def _regions(rng: Rng, image: Image, places_hw2: NDArray[np.float32]) -> list[ND
     """
     height, width = image.shape[:2]
     small_wh = (_SEGMENTED_WIDTH, max(round(_SEGMENTED_WIDTH * height / width), 8))
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    motion = cv2.resize(np.dstack([x, y]) - places_hw2, small_wh, interpolation=cv2.INTER_AREA)
-    motion -= np.median(motion, axis=(0, 1))
+    motion = cv2.resize(own_motion(places_hw2), small_wh, interpolation=cv2.INTER_AREA)
     motion = np.clip(motion, -12, 12)
     smooth = cv2.medianBlur(cv2.resize(image, small_wh, interpolation=cv2.INTER_AREA), 3)
     lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB).astype(np.float32) / 40

@@ -98,9 +98,12 @@ class SegmentAnything:
 
 
 def things_in(
-    image_hw3: Image, network: Promptable, saliency: Saliency, rng: Rng
+    image_hw3: Image, network: Promptable, maps: Sequence[NDArray[np.float32]], rng: Rng
 ) -> list[NDArray[np.uint8]]:
-    """Masks (0 or 1, h, w) of what stands out in a BGR picture, then of what lies under points."""
+    """Masks (0 or 1, h, w) of what stands out in a BGR picture, then of what lies under points.
+
+    What stands out is above 0.5 on one of the `maps`, which may be of any size.
+    """
     size_hw = image_hw3.shape[0], image_hw3.shape[1]
     network.look(image_hw3)
     found: list[BoolMask] = []
@@ -111,7 +114,7 @@ def things_in(
         if mask_hw is not None and all(iou(mask_hw, other) <= SAME for other in found):
             found.append(mask_hw)
 
-    for x1, y1, x2, y2 in standing_out(saliency(image_hw3), size_hw):
+    for x1, y1, x2, y2 in (box for map_hw in maps for box in standing_out(map_hw, size_hw)):
         ask([(x1, y1), (x2, y2)], CORNER, SURE_OF_BOX)
     for x, y in _grid(size_hw, rng):
         over = sum(bool(mask_hw[int(y), int(x)]) for mask_hw in found)
@@ -170,7 +173,7 @@ def label(files: list[Path], output: Path, network: Promptable, saliency: Salien
             if image is None:
                 continue
             rng = np.random.default_rng(zlib.crc32(stem.encode()))
-            masks = things_in(image, network, saliency, rng)
+            masks = things_in(image, network, [saliency(image)], rng)
             for number, mask_hw in enumerate(masks):
                 drawn = output / "masks" / stem / f"{number:02}.png"
                 drawn.parent.mkdir(parents=True, exist_ok=True)

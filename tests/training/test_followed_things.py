@@ -25,7 +25,7 @@ def _frames(count: int, until: int | None = None) -> list[np.ndarray]:
     for t in range(count):
         image = cv2.circle(wall.copy(), (70 + 3 * t, 60), 28, RED, -1)
         if until is None or t < until:
-            cv2.circle(image, (190, 80 + 3 * t), 24, BLUE, -1)
+            cv2.circle(image, (190, 132 + 2 * t), 24, BLUE, -1)
         frames.append(image)
     return frames
 
@@ -60,14 +60,23 @@ def test_things_are_followed_by_what_the_network_sees():
     shown = _frames(6)
     masklets = FOLLOWER(np.random.default_rng(0), shown, 4)
     assert len(masklets) == 2
-    for masks_thw, colour in zip(masklets, (RED, BLUE), strict=True):  # the larger one first
+    colours = [RED if masks_thw[0, 60, 70] else BLUE for masks_thw in masklets]
+    assert sorted(colours) == sorted((RED, BLUE))
+    for masks_thw, colour in zip(masklets, colours, strict=True):
         for mask_hw, image in zip(masks_thw, shown, strict=True):
             truth_hw = (image == colour).all(-1)
             assert (mask_hw & truth_hw).sum() / (mask_hw | truth_hw).sum() > 0.93
 
 
-def test_no_more_things_than_asked_for():
-    assert len(FOLLOWER(np.random.default_rng(0), _frames(3), 1)) == 1
+def test_what_moves_comes_first_and_no_more_than_asked_for():
+    moving, still = _frames(3), _frames(1)[0]
+    below = 105  # of the red disc, above the blue one
+    for half in (slice(0, below), slice(below, HEIGHT)):
+        shown = [image.copy() for image in moving]
+        for image in shown:
+            image[half] = still[half]
+        (first_thw,) = FOLLOWER(np.random.default_rng(0), shown, 1)
+        assert not first_thw[:, half].any()
 
 
 def test_a_thing_is_given_up_where_the_network_no_longer_sees_it():

@@ -60,7 +60,7 @@ def _iou(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_what_stands_out_is_asked_for_by_its_box_and_found_once():
     network = Discs()
-    masks = things_in(_photograph(), network, _redness, np.random.default_rng(0))
+    masks = things_in(_photograph(), network, [_redness(_photograph())], np.random.default_rng(0))
     assert len(masks) == 2
     larger, smaller = masks  # by their boxes, the larger one first
     assert _iou(larger, _disc(*DISCS[1])) > 0.95 and _iou(smaller, _disc(*DISCS[0])) > 0.95
@@ -70,7 +70,9 @@ def test_what_stands_out_is_asked_for_by_its_box_and_found_once():
 
 
 def test_points_find_what_does_not_stand_out():
-    masks = things_in(_photograph(), Discs(), lambda _: np.zeros((9, 9)), np.random.default_rng(0))
+    masks = things_in(
+        _photograph(), Discs(), [np.zeros((9, 9), np.float32)], np.random.default_rng(0)
+    )
     assert sorted(mask.sum() for mask in masks) == pytest.approx(
         [np.pi * 52**2, np.pi * 62**2], rel=0.03
     )
