@@ -19,7 +19,7 @@ from training.salient import Saliency
 from training.textures import Image, Rng
 
 SURE = 0.75  # least predicted IoU of a frame's mask
-SAME_THING = 0.6  # least IoU of a frame's mask with what flow carried there
+SAME_THING = 0.45  # least IoU of a frame's mask with what flow carried there: limbs outrun it
 MOVING = 0.012  # of the width, to the next frame: what comes farther by itself stands out
 SMALLEST_PX = 60
 
