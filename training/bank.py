@@ -41,6 +41,7 @@ WINDOW_FRAMES = 8
 REGIONS = 4  # of a window
 PICTURE_MASK = 160  # pixels, of the masks of pictures: a small model decides on 80 at most
 THINGS = 12  # of a picture, at most
+_TRIES = 10  # windows to look at, for one in which something can be followed
 _QUALITY = 72
 _PAINTED_SHARE = 0.4  # of all sprites, where there are others
 
@@ -178,7 +179,9 @@ def _follow(
 ) -> list[tuple[int, list[int], NDArray[np.uint8]]]:
     """Clip, frame numbers, and masks (r, t, *WINDOW_HW) of `count` windows."""
     found: list[tuple[int, list[int], NDArray[np.uint8]]] = []
-    while clips and len(found) < count:
+    for _ in range(_TRIES * count if clips else 0):
+        if len(found) == count:
+            break
         number = int(rng.integers(len(clips)))
         stride = min(int(rng.choice([1, 1, 2, 3])), (len(clips[number]) - 1) // WINDOW_FRAMES)
         start = int(rng.integers(max(len(clips[number]) - stride * WINDOW_FRAMES, 1)))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from training.assets import Folders
-from training.bank import REGIONS, WINDOW_FRAMES, WINDOW_HW, load_bank, pack
+from training.bank import REGIONS, WINDOW_FRAMES, WINDOW_HW, load_bank, main, pack
 from training.clips import ClipShape, DrawnClips
 from training.followed_things import ThingFollower
 
@@ -101,17 +103,21 @@ def test_a_thing_is_given_up_where_the_network_sees_something_else():
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory):
-    """Packed from one clip."""
+def bank_clips(tmp_path_factory) -> Path:
+    """A folder with one clip."""
     folder = tmp_path_factory.mktemp("clips")
-    writer = cv2.VideoWriter(
-        str(folder / "discs.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 25, (WIDTH, HEIGHT)
-    )
+    kind, size = cv2.VideoWriter_fourcc(*"mp4v"), (WIDTH, HEIGHT)
+    writer = cv2.VideoWriter(str(folder / "discs.mp4"), kind, 25, size)
     for image in _frames(24):
         writer.write(image[..., ::-1])
     writer.release()
-    file = folder / "bank.npz"
-    held = pack(Folders(clips=(folder,)), file, windows=0, things=(3, FOLLOWER))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bank(bank_clips, tmp_path_factory):
+    file = tmp_path_factory.mktemp("bank") / "bank.npz"
+    held = pack(Folders(clips=(bank_clips,)), file, windows=0, things=(3, FOLLOWER))
     assert held["train_followed"] == 3
     return load_bank(file, sprites=6, textures=3, seed=0, split="train", device="cpu")
 
@@ -121,6 +127,18 @@ def test_followed_things_are_packed_beside_the_regions(bank):
     masks = bank.followed.masks_wrthw
     assert masks.shape == (3, REGIONS, WINDOW_FRAMES, *WINDOW_HW)
     assert (masks[:, :2].flatten(3).sum(3) > 0).all() and not masks[:, 2:].any()
+
+
+def test_clips_in_which_nothing_can_be_followed_come_to_an_end(tmp_path, bank_clips):
+    nothing = pack(
+        Folders(clips=(bank_clips,)), tmp_path / "b.npz", windows=0, things=(3, lambda *_: [])
+    )
+    assert nothing["train_followed"] == 0
+
+
+def test_things_need_a_network(tmp_path):
+    done = CliRunner().invoke(main, ["--things", "3", "--output", str(tmp_path / "bank.npz")])
+    assert done.exit_code == 2 and "--things needs --encoder" in done.output
 
 
 def test_batches_show_what_was_followed(bank):
