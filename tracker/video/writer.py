@@ -36,7 +36,7 @@ _ENCODER_OPTIONS = {
 }
 
 # x264's AVX-512 code for mbtree takes in what happens to lie in memory: of a hundred files of the
-# same frames up to three came out otherwise. Its AVX2 code gives the same bytes, and is no slower.
+# same frames up to three came out otherwise. Its AVX2 code always gives the same, and is no slower.
 _AVX512_SKX = 256  # OpenCV's cv::CpuFeatures: the set that x264 asks for; Python has no name for it
 _AVX2_CODE = {"x264-params": "asm=avx2,fma3,lzcnt,bmi1,bmi2"}
 
