@@ -24,9 +24,11 @@ from tracker.models.memory_policies import POLICIES, Candidates, MemoryPolicy
 from tracker.models.memory_reading import MemoryReader, Reading
 from tracker.models.precision import computing_in, lower, resolve_precision
 from tracker.models.recording import Recorded, graph_capture
+from tracker.models.rotary import forget_tables
 from tracker.models.sam_heads import HeadOutputs, decode_masks, enlarged
 from tracker.models.shared_attention import attend, attend_by_products
 from tracker.models.tables import cache_tables
+from tracker.models.windows import leave_out_padding
 
 MOST_TOGETHER = 16
 """Objects in one pass: beyond this the memory it takes grows, and the speed no longer does."""
@@ -67,6 +69,7 @@ class GroupedPredictor(BoundedPredictor):
         # oneDNN is faster at channels-last convolutions, and has other bits.
         layout = torch.contiguous_format if plain else torch.channels_last
         self.image_encoder.to(memory_format=layout)
+        leave_out_padding(self.image_encoder.trunk, wanted=not plain)
         small = self.image_size < 512  # larger frames fill matrix products alone
         self._batch_frames = options.batch_frames or (4 if small and not plain else 1)
         self._policy: MemoryPolicy = POLICIES[options.memory_policy]()
@@ -97,6 +100,7 @@ class GroupedPredictor(BoundedPredictor):
     def _forget_tables(self) -> None:
         """Other weights were loaded."""
         self._reader.clear()
+        forget_tables(self.memory_attention)
         for part in self._recorded:
             part.clear()
 

@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from tracker.models.memory_reading import MemoryTokens
+from tracker.models.rotary import placed
 
 SCORES = 8 * 2**20
 """How many weights of an attention matrix are computed at a time on a CPU, in whole rows."""
@@ -69,8 +70,8 @@ def _self_attended(layer: Any, out: torch.Tensor, positions_1nc: torch.Tensor) -
 
 def _self_attention(module: Any, queries: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """As TR:279-320 for tokens that all lie on the grid."""
-    table_nc = rotations(module, queries.shape[1])
-    q, k = rotated(module.q_proj(queries), table_nc), rotated(module.k_proj(queries), table_nc)
+    grid_tokens = queries.shape[1]
+    q, k = (placed(module, name, queries, grid_tokens) for name in ("q_proj", "k_proj"))
     return module.out_proj(_weighted_sum(q, k, module.v_proj(values), module.num_heads))
 
 
@@ -83,45 +84,12 @@ def _cross_attention(
     averaging them: the average is taken of the memory's 64 channels instead of their 256-channel
     projection, a third of the arithmetic less.
     """
-    table_nc = rotations(module, queries.shape[1])
-    q = rotated(module.q_proj(queries), table_nc)
-    k = rotated(module.k_proj(keys), table_nc, keys.shape[1] - pointer_count)
+    grid_tokens = queries.shape[1]
+    q = placed(module, "q_proj", queries, grid_tokens)
+    k = placed(module, "k_proj", keys, grid_tokens, keys.shape[1] - pointer_count)
     if module.num_heads == 1 and q.device.type == "cpu":
         return module.out_proj(module.v_proj(_weighted_sum(q, k, values, 1)))
     return module.out_proj(_weighted_sum(q, k, module.v_proj(values), module.num_heads))
-
-
-def rotations(module: Any, token_count: int) -> torch.Tensor:
-    """The complex rotary table of a square grid, (n, c / 2), as TR:291-295."""
-    table_nc = module.freqs_cis
-    if table_nc.shape[0] != token_count:
-        side = math.isqrt(token_count)
-        table_nc = module.compute_cis(end_x=side, end_y=side)
-    module.freqs_cis = table_nc = table_nc.to(module.q_proj.weight.device)
-    return table_nc
-
-
-def rotated(
-    tokens_bmc: torch.Tensor, table_nc: torch.Tensor, on_grid: int | None = None
-) -> torch.Tensor:
-    """The first `on_grid` tokens (None for all) turned by their place in a grid of n tokens.
-
-    As sam2/modeling/position_encoding.py:185 `apply_rotary_enc`, for heads side by side, without
-    copies of the table for every memory.
-    """
-    batch, count, channels = tokens_bmc.shape
-    on_grid = count if on_grid is None else on_grid
-    turned, rest = tokens_bmc[:, :on_grid], tokens_bmc[:, on_grid:]
-    half = table_nc.shape[1]
-    pairs = turned.float().reshape(batch, -1, len(table_nc), channels // (2 * half), half, 2)
-    if torch.compiler.is_compiling():  # inductor leaves complex numbers to slow kernels
-        cosines, sines = table_nc.real[:, None], table_nc.imag[:, None]
-        x, y = pairs.unbind(-1)
-        grid = torch.stack([x * cosines - y * sines, x * sines + y * cosines], dim=-1)
-    else:
-        grid = torch.view_as_real(torch.view_as_complex(pairs) * table_nc[:, None])
-    grid = grid.reshape(batch, on_grid, channels).to(tokens_bmc.dtype)
-    return torch.cat([grid, rest], dim=1) if rest.shape[1] else grid
 
 
 def _weighted_sum(
