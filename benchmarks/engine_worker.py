@@ -279,7 +279,7 @@ def whole_ours(predictor: Any, case: Case) -> None:
     with open_video(case.source) as video:
         width, height = video.info.width, video.info.height
     prompts = [Prompt(0, i, box_xyxy=box) for i, box in boxes(case.objects, width, height)]
-    settings = TrackSettings(device=case.device)
+    settings = TrackSettings(device=case.device, redetect="off")
     run = Path(case.source).with_name("run")
     track(case.source, settings, prompts, run, overwrite=True, predictor=predictor)
 

@@ -33,7 +33,7 @@ from tracker.types import Prompt
 
 PROMPTS = (Prompt(0, 1, box_xyxy=(8, 6, 40, 40)), Prompt(70, 2, box_xyxy=(20, 10, 50, 40)))
 SIZE = 64
-SETTINGS = TrackSettings(model="demo", device="cpu", image_size=SIZE, video=False)
+SETTINGS = TrackSettings(model="demo", device="cpu", redetect="off", image_size=SIZE, video=False)
 
 
 class Counted(Progress):

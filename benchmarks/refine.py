@@ -49,7 +49,7 @@ Clip = tuple[str, Path, list[BoolMask]]
 ROUNDS = 3
 LATER = 30  # frames
 POINTS = 3
-SETTINGS = TrackSettings(model="demo", features="demo", device="cpu", video=False)
+SETTINGS = TrackSettings(model="demo", features="demo", device="cpu", redetect="off", video=False)
 
 
 @dataclass

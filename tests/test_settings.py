@@ -33,11 +33,13 @@ def test_a_run_that_says_nothing_of_edges_has_the_models():
     assert TrackSettings.from_json(stored).edges == "model"
 
 
-def test_lost_objects_are_looked_for_when_the_memory_found_them_or_when_told():
+def test_lost_objects_are_looked_for_unless_something_speaks_against_it():
+    assert TrackSettings().looks_again
     assert TrackSettings(auto_prompt=True).looks_again
-    assert TrackSettings(redetect="auto").looks_again
-    assert not TrackSettings().looks_again
-    assert not TrackSettings(auto_prompt=True, redetect="off").looks_again
+    assert TrackSettings(exact=True, redetect="auto").looks_again
+    assert not TrackSettings(redetect="off").looks_again
+    assert not TrackSettings(exact=True).looks_again
+    assert not TrackSettings(text="a dog.", detect_every=10).looks_again
 
 
 def test_one_label_may_stand_alone():

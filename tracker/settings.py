@@ -82,7 +82,7 @@ class TrackSettings:
         detect_every: distance of the processed frames on which boxes are asked for again; None
             asks on the first one alone.
         redetect: `auto` watches every object while it is tracked, and looks for a lost one again;
-            None is `auto` with `auto_prompt` and `off` without.
+            None is `auto`, but `off` with `exact` and with `detect_every`.
         redetect_after: an object is looked for when it was lost or doubtful on so many frames.
         redetect_every: distance of the frames on which it is looked for.
         appearance_every: distance of the frames on which it is compared with what was prompted;
@@ -194,7 +194,9 @@ class TrackSettings:
     @property
     def looks_again(self) -> bool:
         """Whether objects are watched while they are tracked, and lost ones looked for."""
-        return self.redetect == "auto" or (self.redetect is None and self.auto_prompt)
+        if self.redetect is None:
+            return not self.exact and self.detect_every is None
+        return self.redetect == "auto"
 
     @classmethod
     def from_options(cls, preset: str | None = None, **given: Any) -> TrackSettings:

@@ -137,18 +137,20 @@ def test_masks_in_a_gap_that_do_not_hold_are_not_handed_on(small_predictor):
         assert np.array_equal(mask.mask_hw, dict(whole)[position][0].mask_hw)
 
 
-def test_a_gap_that_was_filled_is_not_filled_further(small_predictor, tmp_path, monkeypatch):
-    """Going on from the snapshot at the very end of a gap."""
+def test_a_gap_is_filled_from_its_beginning_again(small_predictor, tmp_path, monkeypatch):
+    """What the watch has refused on the way is not known to a process that goes on."""
     monkeypatch.setattr(propagation, "EVERY", 5)
     watch = Script({8: redetect(8)}, {8: 5})
     how = {"watch": watch, "snapshots": Snapshots(tmp_path)}
-    for _ in propagate(small_predictor, Noise(), PROMPTS, "forward", **how):
-        pass
+    whole = list(propagate(small_predictor, Noise(), PROMPTS, "forward", **how))
     newest = next(iter(Snapshots(tmp_path).newest_first()))
-    assert (newest.walk, newest.position, newest.object_ids) == (1, 5, (1,))
+    assert (newest.walk, newest.position) == (1, None)
     prompts = {**PROMPTS, 1: {**PROMPTS[1], 8: redetect(8)}}
     how = {"snapshots": Snapshots(tmp_path), "start": newest}
-    assert list(propagate(small_predictor, Noise(), prompts, "forward", **how)) == []
+    again = list(propagate(small_predictor, Noise(), prompts, "forward", **how))
+    assert [position for position, _ in again] == [7, 6, 5]
+    for (_, expected), (_, found) in zip(whole[-3:], again, strict=True):
+        assert np.array_equal(found[0].mask_hw, expected[0].mask_hw)
 
 
 def test_an_object_that_is_not_there_cannot_be_found_again(small_predictor):

@@ -44,7 +44,9 @@ _setting = settings_of(DEFAULTS)
 @_setting("detector", "Finds the words: a model of kind detector, or a folder.")
 @_setting("box_threshold", "Drop a detector's boxes with a lower score.", "X")
 @_setting("detect_every", "Ask for boxes again every N frames: what is new joins.", "N")
-@_setting("redetect", "Look for lost objects again. [default: auto with --auto-prompt]")
+@_setting(
+    "redetect", "Look for lost objects again. [default: auto; off with --exact, --detect-every]"
+)
 @_setting("redetect_after", "Look when an object was lost or doubtful on N frames.", "N")
 @_setting("redetect_every", "Look on every Nth frame while it is lost.", "N")
 @_setting("appearance_every", "Compare objects with what was prompted every N frames.", "N")

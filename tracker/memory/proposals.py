@@ -12,7 +12,6 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from tracker.masks import BoolMask, Box
 from tracker.memory.comparison import Comparison
@@ -127,6 +126,8 @@ def _spread(
     """At most 5 of the cells, far apart: those nearest to the centres of weighted k-means."""
     if len(cells_n2) <= MOST_POINTS:
         return cells_n2
+    from sklearn.cluster import KMeans  # takes seconds to load, for those who ask for points alone
+
     weights = np.maximum(quality_hw[tuple(cells_n2.T)], 1e-6)
     means = KMeans(MOST_POINTS, n_init=4, random_state=seed)
     means.fit(cells_n2.astype(np.float64), sample_weight=weights)

@@ -76,7 +76,10 @@ class Watch(Protocol):
         return objects
 
     def saw(self, position: int, objects: tuple[ObjectMask, ...]) -> None:
-        """Called in place of `after`, and before it, for what an earlier process has tracked."""
+        """Called in place of `after`, and before it, for what an earlier process has tracked.
+
+        What it has tracked backward is shown by `marked`.
+        """
         return
 
 
@@ -289,8 +292,13 @@ class _Propagation:
                 self.gaps.append((object_id, position, down_to))
 
     def _keep(self, number: int, walk: Pass, state: dict[str, Any], position: int) -> None:
-        """Take a snapshot every 64 positions, and at prompts."""
-        if self.snapshots is None or (walk.reverse and position < 2):
+        """Take a snapshot every 64 positions, and at prompts.
+
+        None while a gap is filled: what the watch has refused there is not known afterwards.
+        """
+        if self.snapshots is None or walk.name == "gap":
+            return
+        if walk.reverse and position < 2:
             return  # SAM2 cannot begin backward from 0; see `_run`
         due = position % EVERY == (0 if walk.reverse else EVERY - 1)
         if due or any(position in self.prompts[i] for i in snapshot.object_ids(state)):

@@ -15,6 +15,7 @@ from tracker.session.identity import identify_video, versions
 from tracker.session.progress import Progress
 from tracker.session.propagation import Watch
 from tracker.session.resume.snapshots import Snapshot, Snapshots
+from tracker.session.resume.telling import tell
 from tracker.session.run_folder import RunFolder
 from tracker.session.run_info import RunInfo
 from tracker.session.run_writer import RunWriter, check_target
@@ -146,7 +147,7 @@ def write_run(
     snapshots = Snapshots(writer.folder, writer.flush, start.seconds if start else 0.0)
     looks_on = watch(session) if watch else _usual_watch(session, writer, found)
     if looks_on and start:
-        _tell(looks_on, session, writer.folder, start)
+        tell(looks_on, session, writer.folder, start)
     grid = session.grid
     foreseen = range(grid.start, grid.frame(session.frame_count or 0), grid.stride)
     with LiveOutputs(RunFolder(writer.folder), _formats(session.settings), foreseen) as outputs:
@@ -192,15 +193,6 @@ def _tell_new(prompts: Iterable[Prompt], progress: Progress) -> None:
         name = f"object {prompt.object_id}" + (f" ({prompt.label})" if prompt.label else "")
         how = "was found again" if prompt.source == "redetect" else "was found"
         progress.notice(f"{name} {how} on frame {prompt.frame}{score}")
-
-
-def _tell(watch: Watch, session: TrackSession, run: Path, start: Snapshot) -> None:
-    """Show a watch the part of the forward pass that an earlier process has tracked."""
-    if start.walk == 0 and start.position is not None and session.settings.direction != "backward":
-        for frame in RunFolder(run).frames():
-            position = session.grid.position(frame.index)
-            if position <= start.position:
-                watch.saw(position, frame.objects)
 
 
 def write_outputs(

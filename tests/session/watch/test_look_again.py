@@ -188,7 +188,7 @@ def test_a_run_that_was_interrupted_after_it_found_the_object_ends_the_same(
 
 
 def test_off_means_off(clip, demo):
-    for given in (settings(), settings(redetect="off")):
+    for given in (settings(exact=True), settings(redetect="off")):
         with TrackSession(clip, given, predictor=demo) as session:
             assert watch_session(session) is None
 
@@ -208,6 +208,6 @@ def test_the_users_references_are_asked_and_left_as_they_are(clip, demo):
 
 def test_a_run_without_a_watch_stores_no_appearance(clip, demo, tmp_path):
     prompt = Prompt(0, 1, box_xyxy=(120, 90, 240, 190))
-    run = track(clip, settings(end=2), [prompt], tmp_path / "run", predictor=demo)
+    run = track(clip, settings(end=2, redetect="off"), [prompt], tmp_path / "run", predictor=demo)
     assert all(mask.appearance is None for frame in run.frames() for mask in frame.objects)
     assert "features" not in RunFolder(run.path).info.models
