@@ -115,8 +115,9 @@ def bar_pairs(folder: Path, video: Path) -> Iterator[tuple[Case, Case]]:
     yield pair(replace(demo, task="first", source=str(folder)))
     yield pair(demo)
     small = Case("frames", "reference", "demo", 256, 5, 24, str(start_of(folder, 26)))
-    yield pair(small)
-    yield pair(replace(small, model="t"))
+    for model in ("demo", "t"):
+        yield pair(replace(small, model=model))
+        yield pair(replace(small, model=model), precision="bf16")
     brief, _ = make_clip(folder.with_name("brief"), 12, 1280, 720)
     large = Case("whole", "reference", "t", 1024, 1, 0, str(brief.with_name("clip.mp4")))
     yield pair(large, precision="auto")

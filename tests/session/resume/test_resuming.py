@@ -71,7 +71,7 @@ def run(video, small_predictor, tmp_path):
     """Tracks into a folder of this name; `stop` interrupts."""
 
     def make(name="run", stop=None, watch=None, prompts=PROMPTS, **settings):
-        how = TrackSettings(**{"video": False, **settings})
+        how = TrackSettings(**{"video": False, "redetect": "off", **settings})
         more = {"watch": lambda session: watch} if watch else {}
         more |= {"predictor": small_predictor, "progress": StopAt(stop)}
         if stop is None:
@@ -102,6 +102,8 @@ MASKS = ("masklets", "masks")
     ],
 )
 def test_the_same_masks_wherever_it_stopped(run, small_predictor, often, settings, stops):
+    """And, as every run is watched, the same verdicts and appearances."""
+    settings = {"redetect": "auto", **settings}
     whole = run("whole", **settings)
     expected = contents(whole, *MASKS)
     for stop in stops:
@@ -221,7 +223,7 @@ def test_killed_at_random_moments_and_resumed(video, run, often, tmp_path):
     They come from a server without threads: forked from here, they would have the locks of the
     decoders' and OpenCV's threads, but not the threads that open them.
     """
-    expected = contents(run("whole", direction="both"), *MASKS)
+    expected = contents(run("whole", direction="both", redetect="auto"), *MASKS)
     chance, folder = random.Random(5), tmp_path / "run"
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([__name__])  # imports take seconds
@@ -242,7 +244,7 @@ def test_a_full_disk_stops_it_with_one_line_and_it_goes_on_later(
     video, run, small_predictor, often, tmp_path
 ):
     expected = contents(run("whole"), *MASKS)
-    folder, settings = tmp_path / "run", TrackSettings(video=False)
+    folder, settings = tmp_path / "run", TrackSettings(video=False, redetect="off")
     with (
         pytest.raises(RunError, match=r"cannot write .*snapshots.*: File too large"),
         files_limited_to(20_000),
