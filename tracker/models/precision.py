@@ -18,7 +18,8 @@ from tracker.errors import SettingsError
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 LEAST_IMAGE_SIZE = 512
-"""On a CPU, below this image size bfloat16 saves less in products than it costs in conversions."""
+"""On a CPU, below this image size `auto` is float32: what bfloat16 saves is a fraction of a second,
+and masks of few cells change more with its digits."""
 
 _CAST = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
