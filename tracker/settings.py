@@ -84,7 +84,8 @@ class TrackSettings:
         redetect: `auto` watches every object while it is tracked, and looks for a lost one again;
             None is `auto`, but `off` with `exact` and with `detect_every`.
         redetect_after: an object is looked for when it was lost or doubtful on so many frames.
-        redetect_every: distance of the frames on which it is looked for.
+        redetect_every: distance of the frames on which it is looked for; when it has been away for
+            long, an eighth of that time.
         appearance_every: distance of the frames on which it is compared with what was prompted;
             events such as scene cuts have it compared in between.
         exact: one object at a time by SAM2's own code, for its bits.

@@ -5,6 +5,7 @@ Swimming as before it would be found by the tracker itself, whose memory of the 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from tracker.session.resume.resuming import resume
 from tracker.session.run_folder import RunFolder
 from tracker.session.session import TrackSession
 from tracker.session.tracking import track
-from tracker.session.watch.look_again import Eyes, LookAgain, watch_session
+from tracker.session.watch.look_again import Eyes, LookAgain, is_time, watch_session
 from tracker.settings import TrackSettings
 from tracker.types import Frame, ObjectMask, Prompt
 from tracker.video import open_video, read_index_mask
@@ -185,6 +186,15 @@ def test_a_run_that_was_interrupted_after_it_found_the_object_ends_the_same(
     assert [p.to_json() for p in resumed.prompts] == [p.to_json() for p in run.prompts]
     stored = [(f.name, f.read_text()) for f in (run.path / "masklets").iterdir()]
     assert stored == [(name, (resumed.path / "masklets" / name).read_text()) for name, _ in stored]
+
+
+def test_what_is_away_for_long_is_looked_for_less_often():
+    looks = [waited for waited in range(1, 2001) if is_time(waited, patience=3, every=4)]
+    assert looks[:9] == [3, 7, 11, 15, 19, 23, 27, 31, 35]
+    gaps = [b - a for a, b in pairwise(looks)]
+    assert gaps == sorted(gaps)
+    assert all(gap == max(4, a // 8) for a, gap in zip(looks, gaps, strict=False))
+    assert len(looks) < 50  # of 500 that are 4 frames apart
 
 
 def test_off_means_off(clip, demo):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tracker.session.session import TrackSession
 
 RECENT_REFERENCES = 2  # trusted frames of the run that are kept beside the first
+RARER = 8  # looks are an eighth of the time apart that the object has been away, if that is more
 BETTER_BY = 0.1  # by so much a match must agree better with what looks like the object
 
 
@@ -189,8 +190,7 @@ class LookAgain(Watch):
         if loss is None:
             return False
         patience = self._settings.redetect_after * self._patience.get(object_id, 1)
-        late = loss.waited - patience
-        return loss.at_once or (late >= 0 and late % self._settings.redetect_every == 0)
+        return loss.at_once or is_time(loss.waited, patience, self._settings.redetect_every)
 
     def _ask(
         self, frame: Frame, wanted: list[Judged], judged: tuple[Judged, ...]
@@ -250,6 +250,19 @@ class LookAgain(Watch):
         assert decision.prompt is not None
         label = self._labels.get(object_id)
         return replace(decision.prompt, object_id=object_id, label=label, source="redetect")
+
+
+def is_time(waited: int, patience: int, every: int) -> bool:
+    """Whether to look for an object that has been lost for so many positions.
+
+    Looks begin after `patience` positions and are `every` positions apart, or an eighth of the time
+    that the object has been away if that is more: what is gone for good costs ever less. It depends
+    on nothing but these numbers, so that a resumed run looks when the whole one would have.
+    """
+    due = patience
+    while due < waited:
+        due += max(every, due // RARER)
+    return due == waited
 
 
 def watch_session(session: TrackSession, memory: ReferenceMemory | None = None) -> LookAgain | None:
