@@ -36,6 +36,19 @@ def tracked_logits(predictor: Any, source: Any, last: int, objects: int = 3) -> 
     return [logits[:, 0].numpy() for _, _, logits in steps], state
 
 
+def test_other_weights_leave_nothing_of_the_first(small_streaming: Any, clip: Any) -> None:
+    """Tables and turned projections that were made on the way are made anew."""
+    used, fresh = small_streaming(), small_streaming()
+    before = tracked_logits(used, clip, 3)[0]
+    weights = {name: 0.9 * weight for name, weight in used.state_dict().items()}
+    for each in (used, fresh):
+        each.load_state_dict(weights)
+    after, expected = (tracked_logits(each, clip, 3)[0] for each in (used, fresh))
+    for a, b in zip(after, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(after[-1], before[-1])
+
+
 def least_iou(a: Any, b: Any) -> float:
     pairs = [(x, y) for one, two in zip(a, b, strict=True) for x, y in zip(one, two, strict=True)]
     return min(iou(x, y) for x, y in pairs)

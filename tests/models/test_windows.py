@@ -9,6 +9,7 @@ import torch
 from sam2.modeling.backbones import hieradet
 from sam2.modeling.backbones.hieradet import Hiera
 
+from tracker.models.streaming import build_streaming_video_predictor
 from tracker.models.windows import leave_out_padding
 
 
@@ -76,6 +77,18 @@ def test_windows_that_fit_keep_their_bits_and_all_do_when_undone() -> None:
     leave_out_padding(trunk, wanted=False)
     for a, b in zip(expected, trunk(images), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_engine_leaves_padding_out_unless_it_is_exact(exact: bool) -> None:
+    predictor = build_streaming_video_predictor(
+        "configs/sam2.1/sam2.1_hiera_t.yaml",
+        device="cpu",
+        hydra_overrides_extra=["++model.image_size=64"],
+        exact=exact,
+    )
+    windowed = [each for each in predictor.image_encoder.trunk.blocks if each.window_size]
+    assert {"forward" in vars(each) for each in windowed} == {not exact}
 
 
 @torch.inference_mode()

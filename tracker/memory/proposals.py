@@ -126,7 +126,7 @@ def _spread(
     """At most 5 of the cells, far apart: those nearest to the centres of weighted k-means."""
     if len(cells_n2) <= MOST_POINTS:
         return cells_n2
-    from sklearn.cluster import KMeans  # takes seconds to load, for those who ask for points alone
+    from sklearn.cluster import KMeans  # loading it takes seconds, and few watches need it
 
     weights = np.maximum(quality_hw[tuple(cells_n2.T)], 1e-6)
     means = KMeans(MOST_POINTS, n_init=4, random_state=seed)

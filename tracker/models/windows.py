@@ -29,7 +29,10 @@ def leave_out_padding(trunk: Any, wanted: bool) -> None:
 
 
 def _block(block: Any, tokens_bhwc: torch.Tensor) -> torch.Tensor:
-    """As sam2/modeling/backbones/hieradet.py:135-176, which takes what no window cuts in two."""
+    """As sam2/modeling/backbones/hieradet.py:135-176.
+
+    That method itself runs where windows fit, and where pooling would pair a token with padding.
+    """
     size, stride = block.window_size, block.q_stride[0] if block.q_stride else 1
     rests = [side % size for side in tokens_bhwc.shape[1:3]]
     if not any(rests) or any(rest % stride for rest in rests):

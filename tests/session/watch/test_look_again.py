@@ -171,18 +171,24 @@ def test_states_and_appearance_are_stored(found_again):
     assert '"appearance"' in lines
 
 
+@pytest.mark.parametrize("frames_in_the_gap", [None, 3])
 def test_a_run_that_was_interrupted_after_it_found_the_object_ends_the_same(
-    found_again, clip, tmp_path
+    found_again, clip, tmp_path, frames_in_the_gap
 ):
+    """Interrupted four frames after that, or while the frames before it are filled."""
     run, _ = found_again
     given = settings(redetect="auto", model="demo")
-    stop = Notices(stop_at=run.prompts[1].frame + 4)
+    stop_at, goes_on = run.prompts[1].frame + 4, f"going on from frame {run.prompts[1].frame}"
+    if frames_in_the_gap:  # the frame on which it was found is handed on twice
+        stop_at = len(run.frame_indices) + 1 + frames_in_the_gap
+        goes_on = "going on "
+    stop = Notices(stop_at=stop_at)
     with pytest.raises(KeyboardInterrupt):
         track(clip, given, run.prompts[:1], tmp_path / "run", progress=stop)
     assert len(RunFolder(tmp_path / "run").prompts) == 2
     again = Notices()
     resumed = resume(tmp_path / "run", progress=again)
-    assert again.texts[0] == f"going on from frame {run.prompts[1].frame}"
+    assert again.texts[0].startswith(goes_on)
     assert [p.to_json() for p in resumed.prompts] == [p.to_json() for p in run.prompts]
     stored = [(f.name, f.read_text()) for f in (run.path / "masklets").iterdir()]
     assert stored == [(name, (resumed.path / "masklets" / name).read_text()) for name, _ in stored]
