@@ -45,7 +45,9 @@ class ColourPrompter:
     def set_image(self, image_hwc, view=None):
         self.image, self.view = image_hwc.astype(int), view
 
-    def predict(self, points_n2=None, point_labels_n=None, box_xyxy=None, *, tight_box=True):
+    def predict(
+        self, points_n2=None, point_labels_n=None, box_xyxy=None, *, tight_box=True, fitted=True
+    ):
         if points_n2 is not None:
             seeds = [xy for xy, label in zip(points_n2, point_labels_n, strict=True) if label]
         else:

@@ -121,7 +121,7 @@ def test_a_mask_is_not_fitted_beyond_a_tight_box(small_streaming: Any) -> None:
     prompter.set_image(image_hwc)
     logits_hw = np.full((120, 160), -8, np.float32)
     logits_hw[30:80, 40:100], logits_hw[30:80, 100:112] = 8, -1
-    beyond = [prompter._mask(logits_hw, within)[:, 102:] for within in (None, box)]
+    beyond = [prompter._mask(logits_hw, within, fitted=True)[:, 102:] for within in (None, box)]
     assert [part.any() for part in beyond] == [True, False]
 
 

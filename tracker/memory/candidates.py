@@ -46,6 +46,7 @@ class Candidate:
         mask_hw: bool at the image's resolution.
         predicted_iou: the decoder's own estimate, 0 to 1.
         measures: how the mask fits the features.
+        rank: its place among the decoder's answers to the proposal, from 0.
     """
 
     reference_id: str
@@ -53,6 +54,7 @@ class Candidate:
     mask_hw: BoolMask = field(repr=False)
     predicted_iou: float
     measures: Measures
+    rank: int = 0
 
     @property
     def agreement(self) -> float:
@@ -82,11 +84,17 @@ class Candidate:
 
 
 def answer(
-    proposal: Proposal, reference_id: str, compared: Comparison, prompter: ImagePrompter
+    proposal: Proposal,
+    reference_id: str,
+    compared: Comparison,
+    prompter: ImagePrompter,
+    *,
+    fitted: bool = True,
 ) -> list[Candidate]:
     """Every mask that the decoder gives for a proposal, the decoder's best first, measured.
 
-    The image is set already, in the proposal's view; what was compared is that view.
+    The image is set already, in the proposal's view; what was compared is that view. `fitted` is
+    that of `ImagePrompter.predict`.
     """
     points, labels = proposal.points_n2, proposal.point_labels_n
     masks = prompter.predict(
@@ -94,6 +102,7 @@ def answer(
         labels if len(points) else None,
         proposal.box_xyxy,
         tight_box=False,  # it encloses what was matched of the object
+        fitted=fitted,
     )
     return [
         Candidate(
@@ -102,9 +111,16 @@ def answer(
             mask_hw=m.mask_hw,
             predicted_iou=m.predicted_iou,
             measures=measure(in_view(m.mask_hw, proposal.view_xyxy), compared),
+            rank=rank,
         )
-        for m in masks
+        for rank, m in enumerate(masks)
     ]
+
+
+def sharpened(candidate: Candidate, compared: Comparison, prompter: ImagePrompter) -> Candidate:
+    """The candidate, its mask fitted to the picture where `prompter` does so, measured anew."""
+    again = answer(candidate.proposal, candidate.reference_id, compared, prompter)
+    return again[candidate.rank]
 
 
 def measure(mask_hw: BoolMask, compared: Comparison) -> Measures:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.masks import BoolMask, iou
-from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, answer, measure
+from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, answer, measure, sharpened
 from tracker.memory.comparison import compare
 from tracker.memory.proposals import Kind, propose
 from tracker.memory.retrieval import free_cells
@@ -59,11 +59,13 @@ def look_closer(
     prompter.set_image(image_hwc, view)
     # A prompt has one answer when it is tracked: the decoder's best.
     nearer = [
-        answer(proposal.seen_in(view), found.reference_id, compared, prompter)[0]
-        for proposal in proposals
+        answer(each.seen_in(view), found.reference_id, compared, prompter, fitted=False)[0]
+        for each in proposals
     ]
     # Which of the things there it is was decided on the whole image, where all can be seen.
     nearer = [each for each in nearer if iou(each.mask_hw, found.mask_hw) > SAME_OBJECT_IOU]
-    before = replace(found, measures=measure(in_view(found.mask_hw, view), compared))
-    best = max([before, *nearer], key=lambda each: each.agreement)
-    return None if best is before else best
+    if not nearer:
+        return None
+    best = sharpened(max(nearer, key=lambda each: each.agreement), compared, prompter)
+    before = measure(in_view(found.mask_hw, view), compared)
+    return best if best.agreement > replace(found, measures=before).agreement else None

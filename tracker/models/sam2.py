@@ -127,6 +127,7 @@ class ImagePrompter:
         box_xyxy: Box | None = None,
         *,
         tight_box: bool = True,
+        fitted: bool = True,
     ) -> list[MaskCandidate]:
         """The masks that the prompt may mean, best first.
 
@@ -139,6 +140,8 @@ class ImagePrompter:
             box_xyxy: in pixels.
             tight_box: whether the object ends with the box: masks that are fitted to the picture
                 then do not reach beyond it.
+            fitted: whether masks may be fitted, which takes longer than all else; without, they
+                are the model's own, good enough to choose among them.
 
         Raises:
             PromptError: for a prompt that is malformed or outside the image, or the view.
@@ -151,7 +154,8 @@ class ImagePrompter:
         logits_nhw, ious_n, _ = self._predictor.predict(
             points, labels, box, multimask_output=ambiguous, return_logits=True
         )
-        masks = [self._mask(logits_hw, box if tight_box else None) for logits_hw in logits_nhw]
+        within = box if tight_box else None
+        masks = [self._mask(logits_hw, within, fitted) for logits_hw in logits_nhw]
         best_first = np.argsort(-ious_n, kind="stable")
         return [MaskCandidate(masks[i], float(np.clip(ious_n[i], 0, 1))) for i in best_first]
 
@@ -174,18 +178,20 @@ class ImagePrompter:
         box = None if box is None else box - np.array([x1, y1, x1, y1], np.float32)
         return check_points_and_box(points, labels, box, (x2 - x1, y2 - y1), f"{name} in a view")
 
-    def _mask(self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None) -> BoolMask:
+    def _mask(
+        self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None, fitted: bool
+    ) -> BoolMask:
         """The whole image's mask of one answer; one that is fitted stays in the box `within`."""
         assert self._image_hwc is not None
         mask_hw = np.zeros(self._image_hwc.shape[:2], bool)
-        in_view(mask_hw, self._view)[:] = self._fitted(logits_hw, within)
+        fits = fitted and self._fits_edges
+        seen_hw = self._fitted(logits_hw, within) if fits else logits_hw > 0
+        in_view(mask_hw, self._view)[:] = seen_hw
         return mask_hw
 
     def _fitted(
         self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None
     ) -> BoolMask:
-        if not self._fits_edges:
-            return np.asarray(logits_hw > 0)
         seen_hwc = in_view(np.asarray(self._image_hwc), self._view)
         if within is not None:
             x1, y1, x2, y2 = map(float, within.ravel())

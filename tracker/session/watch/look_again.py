@@ -204,6 +204,7 @@ class LookAgain(Watch):
             if each.mask.object_id not in lost and each.mask.mask_hw.any()
         ]
         now = {each.mask.object_id: each.mask for each in wanted}
+        hopeful = [i for i, mask in now.items() if self._can_be_better(mask, features, others)]
 
         def is_better(decision: Decision) -> bool:
             return self._is_better(decision.mask_hw, now[int(decision.label)], features, others)
@@ -216,16 +217,24 @@ class LookAgain(Watch):
             self._eyes.extractor,
             self._prompter,
             frame=frame.index,
-            labels=[str(object_id) for object_id in lost],
+            labels=[str(object_id) for object_id in hopeful],
             prompt_kind=self._settings.prompt_kind,
             threshold=self._thresholds.redetect,
             seed=self._settings.seed,
             features=features,
             taken=others,
             is_of_use=is_better,
+            thorough=False,
         )
         accepted = [each for each in decisions if each.accepted and is_better(each)]
         return {int(each.label): self._prompt(int(each.label), each) for each in accepted}
+
+    def _can_be_better(
+        self, now: ObjectMask, features: ImageFeatures, others: Sequence[BoolMask]
+    ) -> bool:
+        """Whether any match could be; not while nothing elsewhere looks like the object."""
+        here = self._score(now.object_id, now.mask_hw, features, others)
+        return here is None or here + BETTER_BY <= 1
 
     def _is_better(
         self,
@@ -235,16 +244,25 @@ class LookAgain(Watch):
         others: Sequence[BoolMask],
     ) -> bool:
         """Whether a match looks like the object, and more so than the mask that is there."""
-        likeness = self._watch.likeness[now.object_id]
-        others_hw = np.any(others, axis=0) if others else None
-        there = likeness.score(features, mask_hw, others_hw)
+        there = self._score(now.object_id, mask_hw, features, others)
         if there is None or there < self._thresholds.redetect_likeness:
             return False
         same = now.mask_hw.any() and iou(mask_hw, now.mask_hw) > SAME_OBJECT_IOU
         if same and not self._has_stray_part(now):
             return False  # the reference agrees with what is tracked
-        here = likeness.score(features, now.mask_hw, others_hw)
+        here = self._score(now.object_id, now.mask_hw, features, others)
         return here is None or there >= here + BETTER_BY
+
+    def _score(
+        self,
+        object_id: int,
+        mask_hw: BoolMask,
+        features: ImageFeatures,
+        others: Sequence[BoolMask],
+    ) -> float | None:
+        """How much a mask agrees with what looks like the object, where no other object is."""
+        others_hw = np.any(others, axis=0) if others else None
+        return self._watch.likeness[object_id].score(features, mask_hw, others_hw)
 
     def _prompt(self, object_id: int, decision: Decision) -> Prompt:
         assert decision.prompt is not None
