@@ -133,6 +133,68 @@ def test_what_is_of_no_use_is_not_looked_at_from_nearer(memory, extractor):
     assert [d.label for d in decisions if d.prompt.view_xyxy] == ["red"]
 
 
+class Counting(ColourPrompter):
+    """Notes which images it was given, and whether each answer was to be fitted."""
+
+    def __init__(self):
+        self.images, self.fitted = 0, []
+
+    def set_image(self, *args):
+        self.images += 1
+        super().set_image(*args)
+
+    def predict(self, *args, fitted=True, **options):
+        self.fitted.append(fitted)
+        return super().predict(*args, **options)
+
+
+def test_only_what_is_chosen_is_fitted_to_the_picture(memory, extractor):
+    add(memory, "red", RED, 90, 80)
+    image, _ = scene((RED, 230, 150, 40), (RED, 60, 60, 20))
+    refused, accepted = Counting(), Counting()
+    find_prompts(image, memory, extractor, refused, threshold=0.999)
+    assert len(refused.fitted) > 3 and refused.fitted.count(True) == 1
+    find_prompts(image, memory, extractor, accepted)
+    assert accepted.fitted.count(True) == 2  # on the whole image, and from nearer
+
+
+class Sharp(ColourPrompter):
+    """As a decoder whose fitted masks are right and whose own lack the left half."""
+
+    def predict(self, *args, fitted=True, **options):
+        (seen,) = super().predict(*args, **options)
+        if not fitted:
+            columns = np.flatnonzero(seen.mask_hw.any(axis=0))
+            seen.mask_hw[:, : columns.mean().astype(int)] = False
+        return [seen]
+
+
+def test_a_decision_is_made_of_the_fitted_mask(memory, extractor):
+    add(memory, "red", RED, 90, 80)
+    image, (mask,) = scene((RED, 230, 150, 40))
+    (plain,) = find_prompts(image, memory, extractor, ColourPrompter(), threshold=0.999)
+    (decision,) = find_prompts(image, memory, extractor, Sharp(), threshold=0.999)
+    assert iou(decision.mask_hw, mask) > 0.9
+    assert decision.score == plain.score
+    assert sum(each.mask_hw is decision.mask_hw for each in decision.candidates) == 1
+
+
+def test_what_matched_patches_rule_out_is_not_asked_for(memory, extractor):
+    add(memory, "red", RED, 90, 80)
+    add(memory, "blue", BLUE, 200, 120)
+    image, _ = scene((RED, 240, 70, 40))
+    whole = find_prompts(image, memory, extractor, ColourPrompter())
+    assert [d.label for d in whole if d.accepted] == ["red"]
+    most = {d.label: d.match.foreground**0.5 for d in whole}
+    assert all(d.score <= most[d.label] for d in whole)
+    (red,) = find_prompts(image, memory, extractor, ColourPrompter(), thorough=False)
+    assert red.to_json() == next(d for d in whole if d.accepted).to_json()
+    above, prompter = max(most.values()) + 1e-6, Counting()
+    given = {"threshold": above, "thorough": False}
+    assert find_prompts(image, memory, extractor, prompter, **given) == []
+    assert prompter.images == 0 and not prompter.fitted
+
+
 def test_below_the_threshold_nothing_is_prompted(memory, find):
     add(memory, "red", RED, 90, 80)
     image, _ = scene((RED, 230, 150, 40))

@@ -110,6 +110,8 @@ def test_masks_are_fitted_to_the_picture_if_the_predictor_does_so(
     fitted, plain = fitting.predict(**CLICK), prompter.predict(**CLICK)
     assert [each.predicted_iou for each in fitted] == [each.predicted_iou for each in plain]
     assert any((a.mask_hw != b.mask_hw).any() for a, b in zip(fitted, plain, strict=True))
+    for own, each in zip(fitting.predict(**CLICK, fitted=False), plain, strict=True):
+        np.testing.assert_array_equal(own.mask_hw, each.mask_hw)
 
 
 def test_a_mask_is_not_fitted_beyond_a_tight_box(small_streaming: Any) -> None:

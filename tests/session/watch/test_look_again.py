@@ -23,6 +23,7 @@ from tracker.session.resume.resuming import resume
 from tracker.session.run_folder import RunFolder
 from tracker.session.session import TrackSession
 from tracker.session.tracking import track
+from tracker.session.watch import look_again
 from tracker.session.watch.look_again import Eyes, LookAgain, is_time, watch_session
 from tracker.settings import TrackSettings
 from tracker.types import Frame, ObjectMask, Prompt
@@ -138,6 +139,25 @@ def test_a_mask_that_took_something_along_is_prompted_anew_without_it(watch):
     assert not any(after(position, square(position)) for position in (4, 5))
     assert SQUARE in after(6, square(6) | disc(6))
     assert watch.gap(SQUARE, 6) == 4
+
+
+def test_nothing_is_asked_while_nothing_looks_like_the_object(watch, monkeypatch):
+    """The square leaves, is away from frame 1 to 7, and then lies elsewhere."""
+    asked = []
+
+    def ask(*_, frame, labels, **__):
+        asked.append((frame, labels))
+        return []
+
+    monkeypatch.setattr(look_again, "find_prompts", ask)
+    ground = np.where(square(4)[..., None], picture(20), picture(4))
+    shown = [picture(0), *[ground] * 7, *[picture(12)] * 6]
+    watch._read = lambda position: Frame(position, position, shown[position])
+    watch.after(0, (ObjectMask(SQUARE, square(0), 6.0, 0.85),))
+    for position in range(1, len(shown)):
+        watch.after(position, (ObjectMask(SQUARE, np.zeros_like(square(0)), -6.0, 0.85),))
+    assert asked
+    assert all(frame > 7 and labels == [str(SQUARE)] for frame, labels in asked)
 
 
 def test_masks_in_a_gap_hold_where_they_look_like_the_object(watch):

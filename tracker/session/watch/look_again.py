@@ -205,6 +205,8 @@ class LookAgain(Watch):
         ]
         now = {each.mask.object_id: each.mask for each in wanted}
         hopeful = [i for i, mask in now.items() if self._can_be_better(mask, features, others)]
+        if not hopeful:
+            return {}
 
         def is_better(decision: Decision) -> bool:
             return self._is_better(decision.mask_hw, now[int(decision.label)], features, others)
