@@ -187,11 +187,11 @@ def test_what_matched_patches_rule_out_is_not_asked_for(memory, extractor):
     assert [d.label for d in whole if d.accepted] == ["red"]
     most = {d.label: d.match.foreground**0.5 for d in whole}
     assert all(d.score <= most[d.label] for d in whole)
-    (red,) = find_prompts(image, memory, extractor, ColourPrompter(), thorough=False)
+    assert most["blue"] < most["red"]
+    (red,) = find_prompts(image, memory, extractor, ColourPrompter(), least_score=most["red"])
     assert red.to_json() == next(d for d in whole if d.accepted).to_json()
-    above, prompter = max(most.values()) + 1e-6, Counting()
-    given = {"threshold": above, "thorough": False}
-    assert find_prompts(image, memory, extractor, prompter, **given) == []
+    above, prompter = most["red"] + 1e-6, Counting()
+    assert find_prompts(image, memory, extractor, prompter, least_score=above) == []
     assert prompter.images == 0 and not prompter.fitted
 
 

@@ -111,7 +111,7 @@ def find_prompts(
     features: ImageFeatures | None = None,
     taken: Collection[BoolMask] = (),
     is_of_use: Callable[[Decision], bool] | None = None,
-    thorough: bool = True,
+    least_score: float = 0.0,
 ) -> list[Decision]:
     """Find the remembered objects in an image.
 
@@ -131,8 +131,8 @@ def find_prompts(
         taken: masks of objects that are not meant, bool at the image's resolution.
         is_of_use: asked of what is accepted, before it is looked at from nearer; what is of no use
             is spared that look, which takes about as long as all that came before.
-        thorough: whether labels are tried, too, whose matched patches alone rule out the threshold.
-            Without, nothing is returned for them: the same is accepted, in less time.
+        least_score: labels whose matched patches alone hold their score below it are not tried, and
+            nothing is returned for them: up to the threshold, the same is accepted in less time.
 
     Returns:
         By label: the accepted decisions, best first, or one that was not accepted. Prompts have
@@ -146,8 +146,7 @@ def find_prompts(
     wanted = [label for label in memory.labels() if labels is None or label in labels]
     image = _Image(image_hwc, features or extractor.extract(image_hwc), prompter)
     references = {label: _references(label, memory, image) for label in wanted}
-    if not thorough:
-        references = {k: v for k, v in references.items() if _most_presence(v) >= threshold}
+    references = {k: v for k, v in references.items() if _most_presence(v) >= least_score}
     if not references:
         return []
     prompter.set_image(image_hwc)

@@ -22,17 +22,21 @@ from tracker.errors import (
     VideoError,
 )
 from tracker.masks import iou
+from tracker.memory.prompting import find_prompts
 from tracker.output.export import ExportOptions
+from tracker.session.images import finders
 from tracker.session.images.batch import Wanted, segment_images
+from tracker.session.images.image_files import ImageFile
 from tracker.session.images.measuring import LabelMeasure, Measures, Scale
 from tracker.session.images.settings import ImageSettings
 from tracker.session.progress import Progress
 from tracker.types import Prompt
-from tracker.video import read_image, read_index_mask
+from tracker.video import open_video, read_image, read_index_mask
 
 SIZES = {"a": (160, 120), "b": (120, 160)}  # width and height
 CENTRE, RADIUS = (70, 60), 30
 BOX = (40.0, 30.0, 101.0, 91.0)
+SAMPLES = Path(__file__).parents[3] / "samples"
 MODEL = {"model": "demo", "device": "cpu"}
 
 
@@ -208,6 +212,32 @@ def test_masks_end_where_the_picture_does_or_where_the_model_says(pictures, tmp_
         mask_hw = read_index_mask(out / "objects/by-frame/a/1.png") == 1
         agreement[edges] = iou(mask_hw, truth_hw)
     assert agreement["picture"] > max(agreement["model"], 0.95)
+
+
+def test_labels_that_are_far_off_are_passed_over_and_nothing_is_missed(monkeypatch, tmp_path):
+    """On the first frame of a sample, with the memory of all: as if every label were tried."""
+    with open_video(SAMPLES / "pond" / "pond.mp4") as video:
+        (frame,) = video.frames(0, 1)
+    image = ImageFile(tmp_path / "frame.png", 0)
+    settings = ImageSettings(auto_prompt=True, memory=str(SAMPLES / "memory"), **MODEL)
+    tried = []
+
+    def find(least_score=None):
+        def ask(*args, **given):
+            given |= {} if least_score is None else {"least_score": least_score}
+            decisions = find_prompts(*args, **given)
+            tried.append({each.label for each in decisions})
+            return decisions
+
+        monkeypatch.setattr(finders, "find_prompts", ask)
+        found = finders.make_finder(settings, ()).find(image, frame.image_hwc)
+        masks = [each.mask_hw for each in found.objects]
+        return [(each.label, each.score) for each in found.objects], masks, found.doubts
+
+    (objects, masks, doubts), (expected, all_masks, all_doubts) = find(), find(least_score=0.0)
+    assert objects == expected and doubts == all_doubts
+    assert all(np.array_equal(*pair) for pair in zip(masks, all_masks, strict=True))
+    assert tried[0] < tried[1]
 
 
 def test_everything_at_once(pictures, tmp_path):

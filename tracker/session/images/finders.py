@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tracker import locations
 from tracker.errors import PromptError, ReferenceMemoryError
+from tracker.memory.abstention import abstention_threshold
 from tracker.memory.index import FILE_NAME
 from tracker.memory.prompting import Decision, find_prompts
 from tracker.memory.store import ReferenceMemory, own_feature_model
@@ -19,7 +20,7 @@ from tracker.models.dinov2 import load_features
 from tracker.models.everything import EverythingGenerator
 from tracker.models.sam2 import ImagePrompter, load_video_predictor
 from tracker.session.images.boxes import DetectedBox, boxes_by_text, read_boxes
-from tracker.session.images.doubts import doubts_of_decisions, doubts_of_masks, scores_needed
+from tracker.session.images.doubts import CLOSE, doubts_of_decisions, doubts_of_masks, scores_needed
 from tracker.session.images.found import Doubt, FoundObject
 from tracker.session.images.image_files import ImageFile
 from tracker.session.images.settings import ImageSettings
@@ -137,6 +138,9 @@ class MemoryFinder:
     def find(self, image: ImageFile, image_hwc: Rgb) -> Findings:
         """Raises ReferenceMemoryError when the memory is damaged."""
         settings = self._settings
+        threshold = settings.min_score
+        if threshold is None:
+            threshold = abstention_threshold(self._extractor.name)
         decisions = find_prompts(
             image_hwc,
             self._memory,
@@ -146,8 +150,9 @@ class MemoryFinder:
             labels=settings.labels or None,
             prompt_kind=settings.prompt_kind,
             max_per_label=settings.max_per_label,
-            threshold=settings.min_score,
+            threshold=threshold,
             seed=settings.seed,
+            least_score=threshold - CLOSE,  # what is farther off is neither found nor in doubt
         )
         needed = scores_needed(decisions, settings.beside_best)
         objects = tuple(
