@@ -42,6 +42,8 @@ class ColourPrompter:
     exactly, without weights.
     """
 
+    fits_edges = True
+
     def set_image(self, image_hwc, view=None):
         self.image, self.view = image_hwc.astype(int), view
 

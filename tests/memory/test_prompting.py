@@ -156,6 +156,10 @@ def test_only_what_is_chosen_is_fitted_to_the_picture(memory, extractor):
     assert len(refused.fitted) > 3 and refused.fitted.count(True) == 1
     find_prompts(image, memory, extractor, accepted)
     assert accepted.fitted.count(True) == 2  # on the whole image, and from nearer
+    plain = Counting()
+    plain.fits_edges = False
+    find_prompts(image, memory, extractor, plain)
+    assert not any(plain.fitted) and len(plain.fitted) == len(accepted.fitted) - 2
 
 
 class Sharp(ColourPrompter):
@@ -188,10 +192,11 @@ def test_what_matched_patches_rule_out_is_not_asked_for(memory, extractor):
     most = {d.label: d.match.foreground**0.5 for d in whole}
     assert all(d.score <= most[d.label] for d in whole)
     assert most["blue"] < most["red"]
-    (red,) = find_prompts(image, memory, extractor, ColourPrompter(), least_score=most["red"])
+    margin = whole[0].threshold - (most["blue"] + most["red"]) / 2
+    (red,) = find_prompts(image, memory, extractor, ColourPrompter(), margin=margin)
     assert red.to_json() == next(d for d in whole if d.accepted).to_json()
     above, prompter = most["red"] + 1e-6, Counting()
-    assert find_prompts(image, memory, extractor, prompter, least_score=above) == []
+    assert find_prompts(image, memory, extractor, prompter, threshold=above, margin=0.0) == []
     assert prompter.images == 0 and not prompter.fitted
 
 

@@ -119,6 +119,8 @@ def answer(
 
 def sharpened(candidate: Candidate, compared: Comparison, prompter: ImagePrompter) -> Candidate:
     """The candidate, its mask fitted to the picture where `prompter` does so, measured anew."""
+    if not prompter.fits_edges:
+        return candidate
     again = answer(candidate.proposal, candidate.reference_id, compared, prompter)
     return again[candidate.rank]
 

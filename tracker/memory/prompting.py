@@ -8,6 +8,7 @@ nearer. The whole decision can be written down.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -111,7 +112,7 @@ def find_prompts(
     features: ImageFeatures | None = None,
     taken: Collection[BoolMask] = (),
     is_of_use: Callable[[Decision], bool] | None = None,
-    least_score: float = 0.0,
+    margin: float = math.inf,
 ) -> list[Decision]:
     """Find the remembered objects in an image.
 
@@ -131,8 +132,8 @@ def find_prompts(
         taken: masks of objects that are not meant, bool at the image's resolution.
         is_of_use: asked of what is accepted, before it is looked at from nearer; what is of no use
             is spared that look, which takes about as long as all that came before.
-        least_score: labels whose matched patches alone hold their score below it are not tried, and
-            nothing is returned for them: up to the threshold, the same is accepted in less time.
+        margin: labels whose matched patches alone hold their score by so much below the threshold
+            are not tried, and nothing is returned for them: the same is accepted in less time.
 
     Returns:
         By label: the accepted decisions, best first, or one that was not accepted. Prompts have
@@ -146,7 +147,7 @@ def find_prompts(
     wanted = [label for label in memory.labels() if labels is None or label in labels]
     image = _Image(image_hwc, features or extractor.extract(image_hwc), prompter)
     references = {label: _references(label, memory, image) for label in wanted}
-    references = {k: v for k, v in references.items() if _most_presence(v) >= least_score}
+    references = {k: v for k, v in references.items() if _most_presence(v) >= threshold - margin}
     if not references:
         return []
     prompter.set_image(image_hwc)

@@ -72,6 +72,9 @@ class ImagePrompter:
     Wraps sam2's `SAM2ImagePredictor`, so the image is resized as SAM2 does it for images (bilinear,
     torchvision), not as for videos (bicubic, Pillow). Where the predictor's masks are fitted to the
     picture's edges, these are too.
+
+    Attributes:
+        fits_edges: whether they are.
     """
 
     def __init__(self, predictor: StreamingVideoPredictor) -> None:
@@ -83,7 +86,7 @@ class ImagePrompter:
         # sam2_image_predictor.py:62 has the sizes of a 1024 px model written out.
         side = predictor.sam_image_embedding_size
         self._predictor._bb_feat_sizes = [(side * k, side * k) for k in (4, 2, 1)]
-        self._fits_edges = predictor.fits_edges
+        self.fits_edges = predictor.fits_edges
         self._image_hwc: NDArray[np.uint8] | None = None
         self._view: View = (0, 0, 0, 0)
 
@@ -184,7 +187,7 @@ class ImagePrompter:
         """The whole image's mask of one answer; one that is fitted stays in the box `within`."""
         assert self._image_hwc is not None
         mask_hw = np.zeros(self._image_hwc.shape[:2], bool)
-        fits = fitted and self._fits_edges
+        fits = fitted and self.fits_edges
         seen_hw = self._fitted(logits_hw, within) if fits else logits_hw > 0
         in_view(mask_hw, self._view)[:] = seen_hw
         return mask_hw

@@ -222,10 +222,9 @@ def test_labels_that_are_far_off_are_passed_over_and_nothing_is_missed(monkeypat
     settings = ImageSettings(auto_prompt=True, memory=str(SAMPLES / "memory"), **MODEL)
     tried = []
 
-    def find(least_score=None):
+    def find(**more):
         def ask(*args, **given):
-            given |= {} if least_score is None else {"least_score": least_score}
-            decisions = find_prompts(*args, **given)
+            decisions = find_prompts(*args, **(given | more))
             tried.append({each.label for each in decisions})
             return decisions
 
@@ -234,7 +233,7 @@ def test_labels_that_are_far_off_are_passed_over_and_nothing_is_missed(monkeypat
         masks = [each.mask_hw for each in found.objects]
         return [(each.label, each.score) for each in found.objects], masks, found.doubts
 
-    (objects, masks, doubts), (expected, all_masks, all_doubts) = find(), find(least_score=0.0)
+    (objects, masks, doubts), (expected, all_masks, all_doubts) = find(), find(margin=1.0)
     assert objects == expected and doubts == all_doubts
     assert all(np.array_equal(*pair) for pair in zip(masks, all_masks, strict=True))
     assert tried[0] < tried[1]

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from tracker import locations
 from tracker.errors import PromptError, ReferenceMemoryError
-from tracker.memory.abstention import abstention_threshold
 from tracker.memory.index import FILE_NAME
 from tracker.memory.prompting import Decision, find_prompts
 from tracker.memory.store import ReferenceMemory, own_feature_model
@@ -138,9 +137,6 @@ class MemoryFinder:
     def find(self, image: ImageFile, image_hwc: Rgb) -> Findings:
         """Raises ReferenceMemoryError when the memory is damaged."""
         settings = self._settings
-        threshold = settings.min_score
-        if threshold is None:
-            threshold = abstention_threshold(self._extractor.name)
         decisions = find_prompts(
             image_hwc,
             self._memory,
@@ -150,9 +146,9 @@ class MemoryFinder:
             labels=settings.labels or None,
             prompt_kind=settings.prompt_kind,
             max_per_label=settings.max_per_label,
-            threshold=threshold,
+            threshold=settings.min_score,
             seed=settings.seed,
-            least_score=threshold - CLOSE,  # what is farther off is neither found nor in doubt
+            margin=CLOSE,  # what is farther off is neither found nor in doubt
         )
         needed = scores_needed(decisions, settings.beside_best)
         objects = tuple(

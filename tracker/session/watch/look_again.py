@@ -226,7 +226,7 @@ class LookAgain(Watch):
             features=features,
             taken=others,
             is_of_use=is_better,
-            least_score=self._thresholds.redetect,
+            margin=0.0,
         )
         accepted = [each for each in decisions if each.accepted and is_better(each)]
         return {int(each.label): self._prompt(int(each.label), each) for each in accepted}
