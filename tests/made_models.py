@@ -6,9 +6,12 @@ import torch
 
 from tracker.locations import shipped
 from tracker.models.streaming import StreamingVideoPredictor, build_streaming_video_predictor
+from tracker.settings import Edges
 
 
-def random_predictor(seed: int, image_size: int, *overrides: str) -> StreamingVideoPredictor:
+def random_predictor(
+    seed: int, image_size: int, *overrides: str, edges: Edges = "model"
+) -> StreamingVideoPredictor:
     """The demo model's architecture; its masks mean nothing but differ by frame."""
     torch.manual_seed(seed)
     model = build_streaming_video_predictor(
@@ -16,6 +19,7 @@ def random_predictor(seed: int, image_size: int, *overrides: str) -> StreamingVi
         device="cpu",
         hydra_overrides_extra=[f"++model.image_size={image_size}", *overrides],
         exact=False,
+        edges=edges,
     )
     with torch.no_grad():  # else the object score hides every mask
         model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(5.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.views import holds, in_view, shows, view_around
+from tracker.views import holds, in_view, shows, view_around, widened
 
 
 def mask(x1, y1, x2, y2, size_hw=(300, 400)):
@@ -26,6 +26,19 @@ def mask(x1, y1, x2, y2, size_hw=(300, 400)):
 )
 def test_a_view_has_room_around_the_object(box, view):
     assert view_around(mask(*box), 1.5) == view
+
+
+@pytest.mark.parametrize(
+    ("box", "view"),
+    [
+        ((200, 100, 280, 140), (160, 80, 320, 160)),
+        ((200.2, 100.1, 280.2, 140.9), (160, 79, 321, 162)),  # whole pixels that hold it
+        ((10, 20, 90, 290), (0, 0, 130, 300)),  # ends with the image
+        ((200, 100, 204, 180), (186, 60, 218, 220)),  # no narrower than 32 pixels
+    ],
+)
+def test_a_box_that_is_widened_keeps_its_proportions(box, view):
+    assert widened(box, 0.5, (300, 400)) == view
 
 
 def test_an_empty_mask_has_none():

@@ -152,6 +152,14 @@ class Prompt:
         parts = ["box"] * (self.box_xyxy is not None) + ["points"] * bool(len(self.points_n2))
         return "+".join(parts)
 
+    @property
+    def box_is_tight(self) -> bool:
+        """Whether the object ends with the box, which somebody, or a detector, has drawn.
+
+        A box of the memory encloses what was matched of the object.
+        """
+        return self.box_xyxy is not None and self.source in ("user", "detector")
+
     def check_inside(self, info: VideoInfo) -> None:
         """Raise PromptError unless the prompt lies inside the video's frames."""
         name = f"prompt for object {self.object_id} on frame {self.frame}"

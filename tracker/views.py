@@ -5,6 +5,7 @@ What is small on a whole image is large in a view, for a model that resizes what
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,18 @@ def view_around(mask_hw: BoolMask, room: float) -> View:
     left = _beginning((x1 + x2 - view_width) / 2, width - view_width)
     top = _beginning((y1 + y2 - view_height) / 2, height - view_height)
     return left, top, left + view_width, top + view_height
+
+
+def widened(box: Box, share: float, size_hw: tuple[int, int]) -> View:
+    """The view of a box that was widened on each side by a share of its size; inside the image.
+
+    Where that is less than `LEAST_PX`, it is widened more.
+    """
+    (x1, y1, x2, y2), (height, width) = box, size_hw
+    dx = max(share * (x2 - x1), (LEAST_PX - (x2 - x1)) / 2)
+    dy = max(share * (y2 - y1), (LEAST_PX - (y2 - y1)) / 2)
+    left, top = max(0, floor(x1 - dx)), max(0, floor(y1 - dy))
+    return left, top, min(width, ceil(x2 + dx)), min(height, ceil(y2 + dy))
 
 
 def in_view(image: NDArray[Any], view: View | None) -> NDArray[Any]:

@@ -100,7 +100,7 @@ def test_a_preview_is_a_picture_and_no_revision(refine):
 def test_points_bring_back_a_run_that_followed_something_else(tmp_path, monkeypatch):
     """The old mask lies far away: the points stand alone, and are not drawn to it."""
     monkeypatch.chdir(tmp_path)
-    pond, wrong = SAMPLES / "pond", ["--box", "580,10,630,60"]
+    pond, wrong = SAMPLES / "pond", ["--box", "300,20,380,70"]
     options = ["--end", "4", "--no-video", "--output", "run"]
     done = CliRunner().invoke(main, [str(pond / "pond.mp4"), *wrong, *options])
     assert done.exit_code == 0, done.output

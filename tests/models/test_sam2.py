@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import torch
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from tracker import locations
+from tracker.edges import BEYOND, beyond, fit_to_edges
 from tracker.errors import ModelError, PromptError, SettingsError
-from tracker.models.sam2 import ImagePrompter, load_video_predictor
+from tracker.models.sam2 import NEARER, ImagePrompter, load_video_predictor
 from tracker.models.streaming import StreamingVideoPredictor
 from tracker.types import Prompt
+from tracker.views import in_view, widened
 
 CLICK: dict[str, Any] = {"points_n2": [[70, 60]], "point_labels_n": [1]}
 
@@ -125,6 +128,53 @@ def test_a_mask_is_not_fitted_beyond_a_tight_box(small_streaming: Any) -> None:
     logits_hw[30:80, 40:100], logits_hw[30:80, 100:112] = 8, -1
     beyond = [prompter._mask(logits_hw, within, fitted=True)[:, 102:] for within in (None, box)]
     assert [part.any() for part in beyond] == [True, False]
+
+
+@pytest.mark.parametrize("points", [[], [[70, 60], [8, 9]]])
+def test_a_tight_box_is_answered_from_near_where_the_model_is_coarse(
+    small_streaming: Any, clip: Any, points: list[list[int]]
+) -> None:
+    """By the mean of what SAM2 says to three views, which hold the points as well."""
+    coarse, box = small_streaming(edges="picture"), (60.0, 50.0, 120.0, 110.0)
+    marked = (8, 9, 120, 110) if points else box
+    prompt = Prompt(0, 1, np.array(points), np.array([1, 0][: len(points)]), box)
+    plain = ImagePrompter(coarse).image_predictor
+    logits, ious = [], []
+    for share in NEARER:
+        left, top, right, bottom = view = widened(marked, share, (clip.height, clip.width))
+        plain.set_image(clip[0][top:bottom, left:right].copy())
+        logits_1hw, ious_1, _ = plain.predict(
+            np.subtract(points, (left, top)) if points else None,
+            prompt.point_labels_n if points else None,
+            np.subtract(box, (left, top) * 2),
+            multimask_output=False,
+            return_logits=True,
+        )
+        logits.append(np.full((clip.height, clip.width), np.nan, np.float32))
+        in_view(logits[-1], view)[:] = logits_1hw[0]
+        ious.append(ious_1[0])
+    logits_hw = in_view(np.mean(logits, axis=0), view)  # the nearest one
+    outside_hw = in_view(beyond(box, (clip.height, clip.width)), view)
+    expected_hw = np.zeros((clip.height, clip.width), bool)
+    in_view(expected_hw, view)[:] = fit_to_edges(
+        in_view(clip[0], view), np.where(outside_hw, np.float32(BEYOND), logits_hw)
+    )
+    prompter = ImagePrompter(coarse)
+    prompter.set_image(clip[0])
+    answered = prompter.answer(prompt)
+    assert answered.mask_hw.any()
+    np.testing.assert_array_equal(answered.mask_hw, expected_hw)
+    assert answered.predicted_iou == pytest.approx(np.mean(ious), abs=1e-6)
+    of_memory = replace(prompt, source="memory")  # which was not drawn around the object
+    marks = (prompt.points_n2, prompt.point_labels_n) if points else (None, None)
+    np.testing.assert_array_equal(
+        prompter.answer(of_memory).mask_hw,
+        prompter.predict(*marks, box, tight_box=False)[0].mask_hw,
+    )
+    prompter.look_at((4, 4, 170, 140))  # a view that was asked for stays the only one
+    np.testing.assert_array_equal(
+        prompter.answer(prompt).mask_hw, prompter.predict(*marks, box)[0].mask_hw
+    )
 
 
 def test_in_a_view_masks_are_those_of_the_part_alone(

@@ -119,8 +119,9 @@ def test_track_gives_masks_with_both_scores(predictor: Any, clip: Any) -> None:
         assert [each.object_id for each in objects] == [2, 7] and ids == [7, 2]
         assert all(isinstance(each, ObjectMask) for each in objects)
         for each in objects:
-            expected = (logits[ids.index(each.object_id), 0] > 0).numpy()
-            np.testing.assert_array_equal(each.mask_hw, expected)
+            is_given = (frame, each.object_id) == (0, 7)
+            tracked_hw = (logits[ids.index(each.object_id), 0] > 0).numpy()
+            np.testing.assert_array_equal(each.mask_hw, mask_hw if is_given else tracked_hw)
             assert 0 < each.predicted_iou <= 1
     of_mask_prompt, tracked = runs[0][0][1][1], runs[0][1][1][1]
     assert (of_mask_prompt.predicted_iou, of_mask_prompt.object_score) == (1.0, 10.0)
@@ -142,36 +143,57 @@ def test_masks_that_are_handed_out_are_fitted_to_the_picture(
         for own, mask in enumerate(fitted[frame]):
             others_hw = (np.delete(logits_nhw, own, axis=0) > 0).any(axis=0)
             expected_hw = fit_to_edges(clip[frame], logits_nhw[own], others_hw)
+            if (frame, mask.object_id) == (0, 1):
+                expected_hw = given_hw
             np.testing.assert_array_equal(mask.mask_hw, expected_hw)
             changed |= bool((mask.mask_hw != (logits_nhw[own] > 0)).any())
     assert changed
 
 
-def test_a_prompt_is_remembered_as_its_fitted_mask(
+def test_a_given_mask_stands_on_its_frame_until_another_prompt_takes_its_place(
+    small_streaming: Any, clip: Any
+) -> None:
+    """On the way forward and backward, and where the model's own copy of it is far coarser."""
+    rng = np.random.default_rng(0)
+    given_hw = np.zeros((clip.height, clip.width), bool)
+    given_hw[30:70, 90:140] = rng.random((40, 50)) > 0.3
+    for switches, stands in (({}, True), ({"edges": "picture"}, True), ({"exact": True}, False)):
+        predictor = small_streaming(**switches)
+        state = predictor.init_state(clip)
+        predictor.add_new_mask(state, 2, 1, given_hw)
+        for reverse in (False, True):
+            shown = dict(predictor.track(state, 2, 2, reverse))
+            assert (shown[2][0].mask_hw == given_hw).all() == stands
+            assert all(
+                (objects[0].mask_hw != given_hw).any() for t, objects in shown.items() if t != 2
+            )
+        predictor.add_new_points_or_box(state, 2, 1, box=BOX)
+        _, (replaced,) = next(predictor.track(state, 2, 0))
+        assert (replaced.mask_hw != given_hw).any()
+
+
+def test_a_box_is_remembered_as_if_its_fitted_mask_had_been_given(
     small_streaming: Any, predictor: Any, clip: Any
 ) -> None:
-    """As the plain model remembers this mask, but for SAM2's coarser copy of it."""
-    fitting, given_hw = small_streaming(edges="picture"), np.zeros((clip.height, clip.width), bool)
-    given_hw[30:70, 90:140] = True
-    state = fitting.init_state(clip)
-    fitting.add_new_mask(state, 0, 1, given_hw)
-    fitting.propagate_in_video_preflight(state)  # as those do who want the memory alone
-    ((_, (shown,)),) = fitting.track(state, max_frame_num_to_track=0)
-
-    def remembered(state: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        kept = state["output_dict_per_obj"][0]["cond_frame_outputs"][0]
-        return kept["obj_ptr"], kept["maskmem_features"].float()
-
-    def plain(mask_hw: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def remembered(predictor: Any, **prompt: Any) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
         state = predictor.init_state(clip)
-        predictor.add_new_mask(state, 0, 1, mask_hw)
-        predictor.propagate_in_video_preflight(state)
-        return remembered(state)
+        if "mask" in prompt:
+            predictor.add_new_mask(state, 0, 1, **prompt)
+        else:
+            predictor.add_new_points_or_box(state, 0, 1, **prompt)
+        predictor.propagate_in_video_preflight(state)  # as those do who want the memory alone
+        ((_, (shown,)),) = predictor.track(state, max_frame_num_to_track=0)
+        kept = state["output_dict_per_obj"][0]["cond_frame_outputs"][0]
+        return shown.mask_hw, kept["obj_ptr"], kept["maskmem_features"]
 
-    (pointer, memory), of_shown, of_given = remembered(state), plain(shown.mask_hw), plain(given_hw)
-    assert torch.equal(pointer, of_shown[0]) and not torch.equal(pointer, of_given[0])
-    near, far = ((memory - other).abs().mean() for _, other in (of_shown, of_given))
-    assert near < far
+    fitting = small_streaming(edges="picture")
+    shown_hw, pointer, memory = remembered(fitting, box=BOX)
+    _, *of_mask = remembered(fitting, mask=shown_hw)
+    assert torch.equal(pointer, of_mask[0]) and torch.equal(memory, of_mask[1])
+    _, *plain = remembered(predictor, mask=shown_hw)
+    assert torch.equal(pointer, plain[0])  # the same model,
+    assert not torch.equal(memory, plain[1])  # but SAM2 remembers its coarser copy of a mask
+    assert not torch.equal(pointer, remembered(predictor, box=BOX)[1])
 
 
 def test_the_predicted_iou_is_that_of_the_mask_chosen(predictor: Any, clip: Any) -> None:
@@ -355,9 +377,9 @@ def test_holes_are_filled_while_tracking_without_a_warning(small_streaming: Any,
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             predictor.add_new_mask(state, 0, 1, holed)
-            _, (found[area],) = next(predictor.track(state))
-    assert not found[0].mask_hw[72, 88]
-    assert found[8].mask_hw.all()
+            _, _, found[area] = next(predictor.propagate_in_video(state))
+    assert found[0][0, 0, 72, 88] < 0
+    assert (found[8] > 0).all()
 
 
 def test_a_folder_and_a_file_by_path(predictor: Any, clip: Any, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.made_models import random_predictor
 from tracker.models.sam2 import ImagePrompter, MaskCandidate
 from tracker.session.propagation import Stretch, propagate, stretches
 from tracker.types import Prompt
@@ -158,6 +159,17 @@ def test_a_prompt_with_a_view_is_answered_in_it(predictor):
     )
     assert all((ours[place] == theirs[place]).all() for place in theirs)
     assert (ours[0, 1] != other[0, 1]).any()
+
+
+def test_a_tight_box_is_tracked_as_it_is_answered_where_the_model_is_coarse():
+    coarse = random_predictor(0, 128, edges="picture")
+    prompter = ImagePrompter(coarse)
+    prompter.set_image(Noise()[0])
+    answered = prompter.answer(box(0, 1))
+    assert answered.mask_hw.any() and answered.predicted_iou != 1
+    _, (shown,) = next(propagate(coarse, Noise(), {1: {0: box(0, 1)}}, "forward"))
+    assert (shown.mask_hw == answered.mask_hw).all()
+    assert shown.predicted_iou == pytest.approx(answered.predicted_iou)
 
 
 def test_where_a_view_shows_nothing_the_whole_frame_is_asked(predictor, monkeypatch):

@@ -19,6 +19,9 @@ _SHOWN = ("pred_masks", "predicted_iou")
 KEPT = "kept_by_policy"
 """Key of an output that stays, memory and all, until a memory policy takes the mark away."""
 
+GIVEN = "given_mask"
+"""Key of the mask that a prompted frame was given: uint8 (bits), at the video's resolution."""
+
 
 @dataclass(frozen=True)
 class Reach:

@@ -18,10 +18,15 @@ from tracker.models.prompt_checks import PointsAndBox, check_points_and_box
 from tracker.models.registry import resolve
 from tracker.models.streaming import StreamingVideoPredictor, build_streaming_video_predictor
 from tracker.types import Prompt
-from tracker.views import View, holds, in_view
+from tracker.views import View, holds, in_view, widened
 
 if TYPE_CHECKING:
     from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+NEARER = (1.5, 1.0, 0.5)
+"""Room around a tight box, in its own widths and heights on each side, in the views of it.
+
+Drawn boxes on generated clips, and on photographs, gain by every one of these three."""
 
 COARSEST_STRIDE_PX = 32
 """The image size is a multiple of this: the image encoder halves it five times."""
@@ -89,40 +94,32 @@ class ImagePrompter:
         self.fits_edges = predictor.fits_edges
         self._image_hwc: NDArray[np.uint8] | None = None
         self._view: View = (0, 0, 0, 0)
+        self._encoded: View | None = None
 
     @property
     def image_predictor(self) -> SAM2ImagePredictor:
         """The wrapped predictor, for what of sam2 builds upon it."""
         return self._predictor
 
-    @torch.inference_mode()
     def set_image(self, image_hwc: NDArray[np.uint8], view: View | None = None) -> None:
-        """Encode an image, RGB uint8 `hwc`, or a view of it; the prompts that follow are about it.
+        """Take an image, RGB uint8 `hwc`, or a view of it; the prompts that follow are about it.
 
         Their coordinates, and the masks, are those of the whole image all the same. What lies
-        outside of the view is not the object.
+        outside of the view is not the object. It is encoded when the first prompt comes.
 
         Raises:
             PromptError: for a view that does not lie in the image.
         """
-        height, width = image_hwc.shape[:2]
-        whole = (0, 0, width, height)
-        if view and not holds(whole, view):
-            corners = ",".join(str(v) for v in view)
-            raise PromptError(f"view {corners} lies outside; the image is {width}x{height} pixels")
-        self._view = view or whole
+        chosen = _view_of(image_hwc, view)
         self._image_hwc = np.array(image_hwc)  # torchvision warns of read-only arrays
-        self._predictor.set_image(np.ascontiguousarray(in_view(self._image_hwc, self._view)))
+        self._view, self._encoded = chosen, None
 
     def look_at(self, view: View | None) -> None:
         """Another view of the same image, None for all of it; what is there already stays."""
         if self._image_hwc is None:
             raise RuntimeError("call set_image first")
-        height, width = self._image_hwc.shape[:2]
-        if (view or (0, 0, width, height)) != self._view:
-            self.set_image(self._image_hwc, view)
+        self._view = _view_of(self._image_hwc, view)
 
-    @torch.inference_mode()
     def predict(
         self,
         points_n2: ArrayLike | None = None,
@@ -154,19 +151,64 @@ class ImagePrompter:
             raise RuntimeError("call set_image first")
         points, labels, box = self._seen(points_n2, point_labels_n, box_xyxy)
         ambiguous = box is None and points is not None and len(points) == 1
-        logits_nhw, ious_n, _ = self._predictor.predict(
-            points, labels, box, multimask_output=ambiguous, return_logits=True
-        )
+        logits_nhw, ious_n = self._ask(self._view, points, labels, box, several=ambiguous)
         within = box if tight_box else None
         masks = [self._mask(logits_hw, within, fitted) for logits_hw in logits_nhw]
         best_first = np.argsort(-ious_n, kind="stable")
         return [MaskCandidate(masks[i], float(np.clip(ious_n[i], 0, 1))) for i in best_first]
 
-    def answer(self, prompt: Prompt, *, tight_box: bool = True) -> MaskCandidate:
-        """The best mask for a prompt of points, box or both; as `predict`."""
+    def answer(self, prompt: Prompt) -> MaskCandidate:
+        """The best mask for a prompt of points, box or both; as `predict`.
+
+        Where masks are fitted to the picture, the model is coarse, and sees more of an object from
+        near: a tight box on a whole image is answered in several views, and the mask is that of
+        their mean logits.
+        """
         points = prompt.points_n2 if len(prompt.points_n2) else None
         labels = prompt.point_labels_n if points is not None else None
-        return self.predict(points, labels, prompt.box_xyxy, tight_box=tight_box)[0]
+        if self.fits_edges and prompt.box_is_tight and self._sees_all():
+            return self._answer_from_near(self._seen(points, labels, prompt.box_xyxy))
+        return self.predict(points, labels, prompt.box_xyxy, tight_box=prompt.box_is_tight)[0]
+
+    def _sees_all(self) -> bool:
+        return self._image_hwc is not None and self._view == _view_of(self._image_hwc, None)
+
+    def _answer_from_near(self, prompt: PointsAndBox) -> MaskCandidate:
+        """The answer to a tight box, with or without points, of several views of it."""
+        assert self._image_hwc is not None
+        points, _, box = prompt
+        corners_n2 = np.asarray(box, np.float32).reshape(2, 2)
+        marks_n2 = corners_n2 if points is None else np.concatenate([corners_n2, points])
+        (x1, y1), (x2, y2) = marks_n2.min(axis=0), marks_n2.max(axis=0)
+        height, width = self._image_hwc.shape[:2]
+        views = [widened((x1, y1, x2, y2), share, (height, width)) for share in NEARER]
+        *_, nearest = views  # the others hold it
+        seen, ious = [], []
+        for view in views:
+            logits_nhw, ious_n = self._ask(view, *_moved(prompt, view))
+            left, top = nearest[0] - view[0], nearest[1] - view[1]
+            rows = slice(top, top + nearest[3] - nearest[1])
+            seen.append(logits_nhw[0, rows, left : left + nearest[2] - nearest[0]])
+            ious.append(float(ious_n[0]))
+        logits_hw = np.mean(seen, axis=0)
+        mask_hw = np.zeros((height, width), bool)
+        within = _moved(prompt, nearest)[2]
+        in_view(mask_hw, nearest)[:] = self._fitted(logits_hw, within, nearest)
+        return MaskCandidate(mask_hw, float(np.clip(np.mean(ious), 0, 1)))
+
+    @torch.inference_mode()
+    def _ask(
+        self, view: View, points: Any, labels: Any, box: Any, *, several: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mask logits (n, h, w) of a view and predicted IoUs (n,); the prompt is in its pixels."""
+        if view != self._encoded:
+            seen_hwc = in_view(np.asarray(self._image_hwc), view)
+            self._predictor.set_image(np.ascontiguousarray(seen_hwc))
+            self._encoded = view
+        logits_nhw, ious_n, _ = self._predictor.predict(
+            points, labels, box, multimask_output=several, return_logits=True
+        )
+        return logits_nhw, ious_n
 
     def _seen(self, points_n2: Any, labels_n: Any, box_xyxy: Any) -> PointsAndBox:
         """Checked, in pixels of the view."""
@@ -177,9 +219,8 @@ class ImagePrompter:
             points_n2, labels_n, box_xyxy, (width, height), name
         )
         x1, y1, x2, y2 = self._view
-        points = None if points is None else points - np.array([x1, y1], np.float32)
-        box = None if box is None else box - np.array([x1, y1, x1, y1], np.float32)
-        return check_points_and_box(points, labels, box, (x2 - x1, y2 - y1), f"{name} in a view")
+        moved = _moved((points, labels, box), self._view)
+        return check_points_and_box(*moved, (x2 - x1, y2 - y1), f"{name} in a view")
 
     def _mask(
         self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None, fitted: bool
@@ -188,19 +229,37 @@ class ImagePrompter:
         assert self._image_hwc is not None
         mask_hw = np.zeros(self._image_hwc.shape[:2], bool)
         fits = fitted and self.fits_edges
-        seen_hw = self._fitted(logits_hw, within) if fits else logits_hw > 0
+        seen_hw = self._fitted(logits_hw, within, self._view) if fits else logits_hw > 0
         in_view(mask_hw, self._view)[:] = seen_hw
         return mask_hw
 
     def _fitted(
-        self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None
+        self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None, view: View
     ) -> BoolMask:
-        seen_hwc = in_view(np.asarray(self._image_hwc), self._view)
+        seen_hwc = in_view(np.asarray(self._image_hwc), view)
         if within is not None:
             x1, y1, x2, y2 = map(float, within.ravel())
             outside_hw = beyond((x1, y1, x2, y2), (logits_hw.shape[0], logits_hw.shape[1]))
             logits_hw = np.where(outside_hw, np.float32(BEYOND), logits_hw)
         return fit_to_edges(seen_hwc, logits_hw)
+
+
+def _view_of(image_hwc: NDArray[np.uint8], view: View | None) -> View:
+    """The view, or all of the image. Raises PromptError for one that does not lie in it."""
+    height, width = image_hwc.shape[:2]
+    whole = (0, 0, width, height)
+    if view and not holds(whole, view):
+        corners = ",".join(str(v) for v in view)
+        raise PromptError(f"view {corners} lies outside; the image is {width}x{height} pixels")
+    return view or whole
+
+
+def _moved(prompt: PointsAndBox, view: View) -> PointsAndBox:
+    """A prompt on the image, in pixels of a view."""
+    points, labels, box = prompt
+    origin = np.array(view[:2], np.float32)
+    points = None if points is None else points - origin
+    return points, labels, None if box is None else box - np.tile(origin, 2)
 
 
 def _checked(image_size: int) -> int:

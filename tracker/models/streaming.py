@@ -23,7 +23,7 @@ from tracker.edges import fit_all_to_edges
 from tracker.errors import ModelError, PromptError, SettingsError, VideoError
 from tracker.masks import BoolMask
 from tracker.models.bounded_predictor import State
-from tracker.models.bounded_state import Output
+from tracker.models.bounded_state import GIVEN, Output
 from tracker.models.building import build_from_config, load_weights
 from tracker.models.device import pick_device
 from tracker.models.engine_options import MAX_COND_FRAMES, EngineOptions
@@ -220,9 +220,19 @@ class StreamingVideoPredictor(GroupedPredictor):
 
     @torch.inference_mode()
     def add_new_mask(
-        self, inference_state: State, frame_idx: int, obj_id: Any, mask: Any
+        self,
+        inference_state: State,
+        frame_idx: int,
+        obj_id: Any,
+        mask: Any,
+        predicted_iou: float = 1.0,
     ) -> VideoMasks:
         """As SAM2's. The mask has the video's size or the model's; every non-zero value is object.
+
+        `track` hands out a mask of the video's size as it was given, unless `exact`.
+
+        Args:
+            predicted_iou: how sure the mask is, where a model has made it.
 
         Raises:
             PromptError: for an empty mask, one of another size, or a frame that is not there;
@@ -231,7 +241,8 @@ class StreamingVideoPredictor(GroupedPredictor):
         name = f"prompt for object {obj_id} on frame {frame_idx}"
         video_hw = (inference_state["video_height"], inference_state["video_width"])
         model_hw = (self.image_size, self.image_size)
-        mask_hw = torch.from_numpy(check_mask(mask, (video_hw, model_hw), name)).to(self.device)
+        given_hw = torch.from_numpy(check_mask(mask, (video_hw, model_hw), name))
+        mask_hw = given_hw.to(self.device)
         if mask_hw.shape != model_hw:
             mask_hw = _resized_mask(mask_hw, model_hw)
             if not mask_hw.any():
@@ -240,7 +251,15 @@ class StreamingVideoPredictor(GroupedPredictor):
                     f"{self.image_size} pixels; take a larger image size, or give a box"
                 )
         frame_idx = self._check_frame(inference_state, frame_idx, name)
-        return super().add_new_mask(inference_state, frame_idx, obj_id, mask_hw)
+        answer: VideoMasks = super().add_new_mask(inference_state, frame_idx, obj_id, mask_hw)
+        if not self.options.exact:
+            new = inference_state["temp_output_dict_per_obj"]
+            of_object = new[inference_state["obj_id_to_idx"][obj_id]]
+            (out,) = (outs[frame_idx] for outs in of_object.values() if frame_idx in outs)
+            out["predicted_iou"] = torch.full_like(out["predicted_iou"], predicted_iou)
+            if given_hw.shape == video_hw:
+                out[GIVEN] = torch.from_numpy(np.packbits(given_hw.numpy()))
+        return answer
 
     def can_see(self, mask_hw: BoolMask) -> bool:
         """Whether a mask of the video's size has a pixel at the model's image size."""
@@ -282,11 +301,11 @@ class StreamingVideoPredictor(GroupedPredictor):
         """`propagate_in_video` in this package's form: masks with object score and predicted IoU.
 
         Yields the frame index and one ObjectMask per object, object ids ascending. Masks are fitted
-        to the picture if the switches say so.
+        to the picture if the switches say so; a mask that was given for a frame stands there.
         """
         steps = self._walk(inference_state, start_frame_idx, max_frame_num_to_track, reverse)
         for frame_idx, obj_ids, video_masks, outs in steps:
-            masks_nhw = self._handed_out(inference_state, frame_idx, video_masks[:, 0])
+            masks_nhw = self._handed_out(inference_state, frame_idx, video_masks[:, 0], outs)
             # One transfer for all objects: on a GPU each is a wait.
             scores = torch.cat([out["object_score_logits"].reshape(1) for out in outs]).tolist()
             ious = torch.cat([out["predicted_iou"].reshape(1) for out in outs]).clamp(0, 1).tolist()
@@ -297,12 +316,16 @@ class StreamingVideoPredictor(GroupedPredictor):
             ]
             yield frame_idx, tuple(sorted(objects, key=lambda each: each.object_id))
 
-    def _handed_out(self, state: State, frame_idx: int, logits_nhw: torch.Tensor) -> list[BoolMask]:
-        """The masks of a frame's logits, fitted to the picture if the switches say so."""
-        if not self.fits_edges:
-            return list((logits_nhw > 0).cpu().numpy())
-        image_hwc = state["images"].source[frame_idx]
-        return fit_all_to_edges(image_hwc, logits_nhw.float().cpu().numpy())
+    def _handed_out(
+        self, state: State, frame_idx: int, logits_nhw: torch.Tensor, outs: list[Output]
+    ) -> list[BoolMask]:
+        """The masks of a frame: as given, else its logits', fitted if the switches say so."""
+        if self.fits_edges:
+            image_hwc = state["images"].source[frame_idx]
+            masks_nhw = fit_all_to_edges(image_hwc, logits_nhw.float().cpu().numpy())
+        else:
+            masks_nhw = list((logits_nhw > 0).cpu().numpy())
+        return [_given(out, mask_hw) for out, mask_hw in zip(outs, masks_nhw, strict=True)]
 
     def _walk(
         self, state: State, start: int | None, max_frames: int | None, reverse: bool
@@ -346,15 +369,16 @@ class StreamingVideoPredictor(GroupedPredictor):
         super().propagate_in_video_preflight(inference_state)
 
     def _remember_fitted_prompts(self, state: State) -> None:
-        """Make of every new prompt the mask that is handed out for it, as if that had been given.
+        """Remember every new prompt by the mask that is handed out for it, as if that was given.
 
-        What is shown of the frame stays; its memory and its object pointer become those of a mask.
+        Without SAM2's detour over a mask of a quarter of the image size. What is shown of the frame
+        stays; its memory and its object pointer become those of that mask.
         """
         model_hw = (self.image_size, self.image_size)
         for frame_idx, out in _new_prompts(state):
             _, video_masks = self._get_orig_video_res_output(state, out["pred_masks"])
-            (mask_hw,) = self._handed_out(state, frame_idx, video_masks[:, 0])
-            fitted_hw = _resized_mask(torch.from_numpy(mask_hw).to(self.device), model_hw)
+            (mask_hw,) = self._handed_out(state, frame_idx, video_masks[:, 0], [out])
+            seen_hw = _resized_mask(torch.from_numpy(mask_hw).to(self.device), model_hw)
             given, _ = self._run_single_frame_inference(
                 state,
                 {},
@@ -362,7 +386,7 @@ class StreamingVideoPredictor(GroupedPredictor):
                 batch_size=1,
                 is_init_cond_frame=True,
                 point_inputs=None,
-                mask_inputs=fitted_hw[None, None].float(),
+                mask_inputs=seen_hw[None, None].float(),
                 reverse=False,
                 run_mem_encoder=True,
             )
@@ -373,6 +397,14 @@ def _new_prompts(state: State) -> list[tuple[int, Output]]:
     """Frame index and output of every prompt that was given since the last propagation."""
     kinds = [outs for each in state["temp_output_dict_per_obj"].values() for outs in each.values()]
     return [entry for outs in kinds for entry in outs.items()]
+
+
+def _given(out: Output, mask_hw: BoolMask) -> BoolMask:
+    """The mask that was given for this frame, at the video's resolution; else `mask_hw`."""
+    if GIVEN not in out:
+        return mask_hw
+    bits = np.unpackbits(out[GIVEN].cpu().numpy(), count=mask_hw.size)
+    return bits.reshape(mask_hw.shape).astype(bool)
 
 
 def _resized_mask(mask_hw: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:

@@ -18,10 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.masks import BoolMask
 from tracker.models import snapshot
 from tracker.models.frames import FrameSource
-from tracker.models.sam2 import ImagePrompter
+from tracker.models.sam2 import ImagePrompter, MaskCandidate
 from tracker.models.streaming import StreamingVideoPredictor
 from tracker.session.resume.snapshots import EVERY, Gap, PromptsAt, Snapshot, Snapshots
 from tracker.settings import Direction
@@ -161,15 +160,18 @@ def apply_prompt(
 ) -> None:
     """Give the model a prompt; it takes effect when tracking goes on.
 
-    What a view shows of points and box becomes a mask; where it shows nothing, the whole frame is
-    asked.
+    What a view shows of points and box becomes a mask, and so does a tight box where the model is
+    so coarse that it is answered from near. Where nothing is seen, the whole frame is asked.
     """
-    mask_hw = prompt.mask_hw
-    if prompt.view_xyxy is not None:
-        mask_hw = _answered_in_view(predictor, state["images"].source[position], prompt)
-    if mask_hw is not None:
-        predictor.add_new_mask(state, position, prompt.object_id, mask_hw)
+    if prompt.mask_hw is not None:
+        predictor.add_new_mask(state, position, prompt.object_id, prompt.mask_hw)
         return
+    if prompt.view_xyxy is not None or (predictor.fits_edges and prompt.box_is_tight):
+        found = _answered(predictor, state["images"].source[position], prompt)
+        if predictor.can_see(found.mask_hw):
+            seen = found.mask_hw, found.predicted_iou
+            predictor.add_new_mask(state, position, prompt.object_id, *seen)
+            return
     points = prompt.points_n2 if len(prompt.points_n2) else None
     labels = prompt.point_labels_n if points is not None else None
     predictor.add_new_points_or_box(
@@ -177,14 +179,12 @@ def apply_prompt(
     )
 
 
-def _answered_in_view(
+def _answered(
     predictor: StreamingVideoPredictor, image_hwc: NDArray[np.uint8], prompt: Prompt
-) -> BoolMask | None:
-    """The mask of a prompt in its view; None where SAM2 sees nothing there that it can track."""
+) -> MaskCandidate:
     prompter = ImagePrompter(predictor)
     prompter.set_image(image_hwc, prompt.view_xyxy)
-    mask_hw = prompter.answer(prompt, tight_box=False).mask_hw
-    return mask_hw if predictor.can_see(mask_hw) else None
+    return prompter.answer(prompt)
 
 
 @dataclass

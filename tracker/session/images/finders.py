@@ -215,7 +215,8 @@ class BoxFinder:
             self._prompter.set_image(image_hwc)
         found = []
         for box in boxes:
-            best = self._prompter.predict(box_xyxy=box.xyxy)[0]
+            prompt = Prompt(image.index, 1, box_xyxy=box.xyxy, source="detector")
+            best = self._prompter.answer(prompt)
             found.append(
                 FoundObject(box.label, best.mask_hw, box.score, best.predicted_iou, "detector")
             )
