@@ -302,6 +302,31 @@ def test_points_on_several_frames_all_see_the_mask_that_was_there(
         assert not np.array_equal(left[key].numpy(), alone[key].numpy())
 
 
+@pytest.mark.parametrize(
+    ("inside", "inside_alone", "seen"),
+    [
+        ([True, True, True], [True, False, False], True),  # it is the object, if not as was said
+        ([False, False, False], [True, False, False], False),  # it is something else
+        ([False, False, False], [False, True, True], True),  # and so is what they find alone
+    ],
+)
+def test_points_stand_alone_where_the_mask_that_was_there_is_of_something_else(
+    run, correct, small_predictor, video, monkeypatch, inside, inside_alone, seen
+):
+    target = run()
+    marked = iter([np.array(inside), np.array(inside_alone)])
+    monkeypatch.setattr(snapshot, "marked", lambda *_: next(marked))
+    points = Prompt(9, 1, np.array([[30, 20], [62, 2], [2, 2]]), np.array([1, 0, 0]))
+    correct(target, points)
+    with TrackSession(video, predictor=small_predictor) as session:
+        state = small_predictor.init_state(session.frames)
+        apply_prompt(small_predictor, state, 9, points)
+        small_predictor.propagate_in_video_preflight(state)
+    alone = snapshot.prompted(state)[1, 9]["1/prompt/9/pred_masks"]
+    left = Snapshots(target.path).prompted(1, 9, points)["1/prompt/9/pred_masks"]
+    assert np.array_equal(left.numpy(), alone.numpy()) != seen
+
+
 def test_without_a_prompt_its_stretch_is_made_again(run, correct, video, small_predictor):
     target = run()
     correct(target, removed=((1, 12),))

@@ -3,9 +3,9 @@
 A mask says what the object is. So does a box, from its frame alone, unless the old mask, cut to the
 box, fills it and the model holds that to be the better one. Points correct the mask that was there:
 the model is brought to that frame first, from the nearest snapshot or prompt on its way, and sees
-the old mask and its memory; but where more of the points come right without them, the old mask was
-of something else, and they stand alone. Tracking on from a correction begins with the prompts
-alone, for what the model remembers of the frames before is what was wrong.
+the old mask and its memory; but where it finds the object at none of the points even then, the old
+mask was of something else, and they stand alone. Tracking on from a correction begins with the
+prompts alone, for what the model remembers of the frames before is what was wrong.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.errors import PromptError, SettingsError
 from tracker.masks import BoolMask, Box, box_iou, iou, mask_box
@@ -183,14 +184,20 @@ class Recomputing:
     def _correct(self, position: int, others: Mapping[int, Prompt]) -> None:
         """Keep what new points leave with the old mask and memory in sight.
 
-        Unless points alone do better what they say: then the old mask was of something else.
+        Unless that is of something else: it has none of the points on the object, and points alone
+        do better what they say. Alone they may do so in any case, with a mask far worse elsewhere.
         """
         state = self._brought_to(position, others)
         if state is None:
             return
         prompt, fresh = self.new[position], self.session.predictor.init_state(self.session.frames)
         left, alone = (self._left(each, position, prompt) for each in (state, fresh))
-        if self._obeyed(left, position) >= self._obeyed(alone, position):
+        inside_n, inside_alone_n = (self._inside(each, position) for each in (left, alone))
+        positive_n = prompt.point_labels_n == POSITIVE
+        obeyed, obeyed_alone = (
+            np.count_nonzero(each_n == positive_n) for each_n in (inside_n, inside_alone_n)
+        )
+        if (inside_n & positive_n).any() or obeyed >= obeyed_alone:
             self.snapshots.keep_prompt(self.object_id, position, prompt, left)
 
     def _left(self, state: dict[str, Any], position: int, prompt: Prompt) -> snapshot.Tensors:
@@ -199,11 +206,11 @@ class Recomputing:
         self.session.predictor.propagate_in_video_preflight(state)
         return snapshot.prompted(state)[self.object_id, position]
 
-    def _obeyed(self, left: snapshot.Tensors, position: int) -> int:
-        """How many points of a prompt its mask has on the right side."""
-        prompt, info = self.new[position], self.session.info
-        inside_n = snapshot.marked(left, prompt.points_n2, (info.width, info.height))
-        return int((inside_n == (prompt.point_labels_n == POSITIVE)).sum())
+    def _inside(self, left: snapshot.Tensors, position: int) -> NDArray[np.bool_]:
+        """Which points of a prompt lie in the mask that it left, bool (n,)."""
+        info = self.session.info
+        points_n2 = self.new[position].points_n2
+        return snapshot.marked(left, points_n2, (info.width, info.height))
 
     def _brought_to(self, position: int, prompts: Mapping[int, Prompt]) -> dict[str, Any] | None:
         """A state that was tracked up to a position; None when nothing leads there."""
