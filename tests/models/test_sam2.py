@@ -126,8 +126,18 @@ def test_a_mask_is_not_fitted_beyond_a_tight_box(small_streaming: Any) -> None:
     prompter.set_image(image_hwc)
     logits_hw = np.full((120, 160), -8, np.float32)
     logits_hw[30:80, 40:100], logits_hw[30:80, 100:112] = 8, -1
-    beyond = [prompter._mask(logits_hw, within, fitted=True)[:, 102:] for within in (None, box)]
-    assert [part.any() for part in beyond] == [True, False]
+    view = (0, 0, 160, 120)
+    masks = [prompter._mask(logits_hw, within, view, fitted=True) for within in (None, box)]
+    assert [mask_hw[:, 102:].any() for mask_hw in masks] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("source", "tight"),
+    [("user", True), ("detector", True), ("memory", False), ("redetect", False)],
+)
+def test_only_what_was_drawn_is_a_tight_box(source: Any, tight: bool) -> None:
+    assert Prompt(0, 1, box_xyxy=(1, 2, 9, 9), source=source).box_is_tight == tight
+    assert not Prompt(0, 1, np.array([[3, 4]]), np.array([1]), source=source).box_is_tight
 
 
 @pytest.mark.parametrize("points", [[], [[70, 60], [8, 9]]])

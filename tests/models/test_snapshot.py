@@ -63,6 +63,16 @@ def test_tracking_on_has_the_same_bits(predictor: Any, clip: Any, tmp_path: Path
     assert_same(predictor.track(new, LAST + 1, 20), predictor.track(state, LAST + 1, 20))
 
 
+def test_a_given_mask_still_stands(predictor: Any, clip: Any, tmp_path: Path) -> None:
+    given_hw = np.random.default_rng(0).random((clip.height, clip.width)) > 0.4
+    state = predictor.init_state(clip)
+    predictor.add_new_mask(state, 0, 7, given_hw)
+    assert sum(1 for _ in predictor.track(state, 0, LAST)) == LAST + 1
+    new = restored(predictor, clip, state, tmp_path)
+    ((_, (shown,)),) = predictor.track(new, 0, 0)
+    np.testing.assert_array_equal(shown.mask_hw, given_hw)
+
+
 @pytest.mark.parametrize("policy", ["presence", "distractor"])
 def test_what_a_memory_policy_reads_comes_along(
     small_streaming: Any, clip: Any, tmp_path: Path, policy: str, monkeypatch: Any

@@ -153,7 +153,7 @@ class ImagePrompter:
         ambiguous = box is None and points is not None and len(points) == 1
         logits_nhw, ious_n = self._ask(self._view, points, labels, box, several=ambiguous)
         within = box if tight_box else None
-        masks = [self._mask(logits_hw, within, fitted) for logits_hw in logits_nhw]
+        masks = [self._mask(logits_hw, within, self._view, fitted) for logits_hw in logits_nhw]
         best_first = np.argsort(-ious_n, kind="stable")
         return [MaskCandidate(masks[i], float(np.clip(ious_n[i], 0, 1))) for i in best_first]
 
@@ -190,10 +190,8 @@ class ImagePrompter:
             shared = nearest[0] - left, nearest[1] - top, nearest[2] - left, nearest[3] - top
             seen.append(in_view(logits_nhw[0], shared))
             ious.append(float(ious_n[0]))
-        logits_hw = np.mean(seen, axis=0)
-        mask_hw = np.zeros((height, width), bool)
-        within = _moved(prompt, nearest)[2]
-        in_view(mask_hw, nearest)[:] = self._fitted(logits_hw, within, nearest)
+        _, _, within = _moved(prompt, nearest)
+        mask_hw = self._mask(np.mean(seen, axis=0), within, nearest, fitted=True)
         return MaskCandidate(mask_hw, float(np.clip(np.mean(ious), 0, 1)))
 
     @torch.inference_mode()
@@ -223,25 +221,35 @@ class ImagePrompter:
         return check_points_and_box(*moved, (x2 - x1, y2 - y1), f"{name} in a view")
 
     def _mask(
-        self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None, fitted: bool
+        self,
+        logits_hw: NDArray[np.float32],
+        within: NDArray[np.float32] | None,
+        view: View,
+        fitted: bool,
     ) -> BoolMask:
-        """The whole image's mask of one answer; one that is fitted stays in the box `within`."""
+        """The whole image's mask of an answer in a view; if fitted, it stays in the box `within`.
+
+        The box is in pixels of the view.
+        """
         assert self._image_hwc is not None
         mask_hw = np.zeros(self._image_hwc.shape[:2], bool)
-        fits = fitted and self.fits_edges
-        seen_hw = self._fitted(logits_hw, within, self._view) if fits else logits_hw > 0
-        in_view(mask_hw, self._view)[:] = seen_hw
+        seen_hw = logits_hw > 0
+        if fitted and self.fits_edges:
+            seen_hw = _fitted(in_view(self._image_hwc, view), logits_hw, within)
+        in_view(mask_hw, view)[:] = seen_hw
         return mask_hw
 
-    def _fitted(
-        self, logits_hw: NDArray[np.float32], within: NDArray[np.float32] | None, view: View
-    ) -> BoolMask:
-        seen_hwc = in_view(np.asarray(self._image_hwc), view)
-        if within is not None:
-            x1, y1, x2, y2 = map(float, within.ravel())
-            outside_hw = beyond((x1, y1, x2, y2), (logits_hw.shape[0], logits_hw.shape[1]))
-            logits_hw = np.where(outside_hw, np.float32(BEYOND), logits_hw)
-        return fit_to_edges(seen_hwc, logits_hw)
+
+def _fitted(
+    image_hwc: NDArray[np.uint8],
+    logits_hw: NDArray[np.float32],
+    within: NDArray[np.float32] | None,
+) -> BoolMask:
+    if within is not None:
+        x1, y1, x2, y2 = map(float, within.ravel())
+        outside_hw = beyond((x1, y1, x2, y2), (logits_hw.shape[0], logits_hw.shape[1]))
+        logits_hw = np.where(outside_hw, np.float32(BEYOND), logits_hw)
+    return fit_to_edges(image_hwc, logits_hw)
 
 
 def _view_of(image_hwc: NDArray[np.uint8], view: View | None) -> View:

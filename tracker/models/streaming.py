@@ -9,6 +9,7 @@ kept, and where the two differ on purpose.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -252,13 +253,12 @@ class StreamingVideoPredictor(GroupedPredictor):
                 )
         frame_idx = self._check_frame(inference_state, frame_idx, name)
         answer: VideoMasks = super().add_new_mask(inference_state, frame_idx, obj_id, mask_hw)
-        if not self.options.exact:
-            new = inference_state["temp_output_dict_per_obj"]
-            of_object = new[inference_state["obj_id_to_idx"][obj_id]]
-            (out,) = (outs[frame_idx] for outs in of_object.values() if frame_idx in outs)
-            out["predicted_iou"] = torch.full_like(out["predicted_iou"], predicted_iou)
-            if given_hw.shape == video_hw:
-                out[GIVEN] = torch.from_numpy(np.packbits(given_hw.numpy()))
+        new = inference_state["temp_output_dict_per_obj"]
+        of_object = new[inference_state["obj_id_to_idx"][obj_id]]
+        (out,) = (outs[frame_idx] for outs in of_object.values() if frame_idx in outs)
+        out["predicted_iou"] = torch.full_like(out["predicted_iou"], predicted_iou)
+        if given_hw.shape == video_hw and not self.options.exact:
+            out[GIVEN] = torch.from_numpy(np.packbits(given_hw.numpy()))
         return answer
 
     def can_see(self, mask_hw: BoolMask) -> bool:
@@ -320,12 +320,16 @@ class StreamingVideoPredictor(GroupedPredictor):
         self, state: State, frame_idx: int, logits_nhw: torch.Tensor, outs: list[Output]
     ) -> list[BoolMask]:
         """The masks of a frame: as given, else its logits', fitted if the switches say so."""
+        given = [_given(out, logits_nhw.shape[1:]) for out in outs]
+        standing = [mask_hw for mask_hw in given if mask_hw is not None]
+        if len(standing) == len(outs):
+            return standing
         if self.fits_edges:
             image_hwc = state["images"].source[frame_idx]
-            masks_nhw = fit_all_to_edges(image_hwc, logits_nhw.float().cpu().numpy())
+            made = fit_all_to_edges(image_hwc, logits_nhw.float().cpu().numpy())
         else:
-            masks_nhw = list((logits_nhw > 0).cpu().numpy())
-        return [_given(out, mask_hw) for out, mask_hw in zip(outs, masks_nhw, strict=True)]
+            made = list((logits_nhw > 0).cpu().numpy())
+        return [b if a is None else a for a, b in zip(given, made, strict=True)]
 
     def _walk(
         self, state: State, start: int | None, max_frames: int | None, reverse: bool
@@ -365,10 +369,10 @@ class StreamingVideoPredictor(GroupedPredictor):
             if not stored and not new:
                 raise PromptError(f"object {obj_id} has no prompt: give points, a box or a mask")
         if self.fits_edges:
-            self._remember_fitted_prompts(inference_state)
+            self._remember_as_handed_out(inference_state)
         super().propagate_in_video_preflight(inference_state)
 
-    def _remember_fitted_prompts(self, state: State) -> None:
+    def _remember_as_handed_out(self, state: State) -> None:
         """Remember every new prompt by the mask that is handed out for it, as if that was given.
 
         Without SAM2's detour over a mask of a quarter of the image size. What is shown of the frame
@@ -399,12 +403,12 @@ def _new_prompts(state: State) -> list[tuple[int, Output]]:
     return [entry for outs in kinds for entry in outs.items()]
 
 
-def _given(out: Output, mask_hw: BoolMask) -> BoolMask:
-    """The mask that was given for this frame, at the video's resolution; else `mask_hw`."""
+def _given(out: Output, size_hw: tuple[int, ...]) -> BoolMask | None:
+    """The mask that was given for this frame, at the video's resolution."""
     if GIVEN not in out:
-        return mask_hw
-    bits = np.unpackbits(out[GIVEN].cpu().numpy(), count=mask_hw.size)
-    return bits.reshape(mask_hw.shape).astype(bool)
+        return None
+    bits = np.unpackbits(out[GIVEN].cpu().numpy(), count=math.prod(size_hw))
+    return bits.reshape(size_hw).astype(bool)
 
 
 def _resized_mask(mask_hw: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
