@@ -21,6 +21,7 @@ Redetect = Literal["auto", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 MemoryPolicy = Literal["sam2", "presence", "distractor"]
 Edges = Literal["auto", "model", "picture"]
+Candidates = Literal["auto", "model", "picture"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "reader": get_args(Reader),
@@ -31,6 +32,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": get_args(Precision),
     "memory_policy": get_args(MemoryPolicy),
     "edges": get_args(Edges),
+    "candidates": get_args(Candidates),
 }
 _SMALLEST = {
     **{"image_size": 32, "max_image_size": 32, "start": 0, "stride": 1, "seed": 0},
@@ -38,6 +40,7 @@ _SMALLEST = {
     **{"redetect_after": 1, "redetect_every": 1, "appearance_every": 1},
     **{"batch_frames": 1, "detect_every": 1},
 }
+_ASK_PICTURE = ("edges", "candidates")
 # These say how the memory is asked, so they mean nothing unless it is.
 _NEED_AUTO_PROMPT = (
     *("memory", "labels", "prompt_kind", "max_per_label", "search_frames", "fallback", "remember"),
@@ -96,6 +99,8 @@ class TrackSettings:
         memory_policy: which past frames the model reads; see docs/streaming.md.
         edges: `picture` fits masks to the picture's edges and colours, `model` leaves them as the
             model has them, `auto` fits those of small image sizes; see docs/streaming.md.
+        candidates: who says which of the model's candidate masks a frame takes: `model`, or the
+            object's colours as well (`picture`), `auto` at small image sizes.
         seed: for everything that draws random numbers.
         video: write the annotated video.
 
@@ -138,6 +143,7 @@ class TrackSettings:
     batch_frames: int | None = None
     memory_policy: MemoryPolicy = "sam2"
     edges: Edges = "auto"
+    candidates: Candidates = "auto"
     seed: int = 0
     video: bool = True
 
@@ -166,8 +172,9 @@ class TrackSettings:
             for name in ("compile", "batch_frames", "memory_policy"):
                 if getattr(self, name) != DEFAULTS[name]:
                     raise SettingsError(f"--exact keeps SAM2's bits; leave out {option(name)}")
-            if self.edges == "picture":
-                raise SettingsError("--exact keeps SAM2's bits; leave out --edges picture")
+            for name in _ASK_PICTURE:
+                if getattr(self, name) == "picture":
+                    raise SettingsError(f"--exact keeps SAM2's bits; leave out --{name} picture")
         if not self.auto_prompt:
             for name in _NEED_AUTO_PROMPT:
                 if getattr(self, name) != DEFAULTS[name]:
@@ -220,7 +227,7 @@ class TrackSettings:
     def from_json(cls, value: dict[str, Any]) -> TrackSettings:
         """Inverse of `to_json`; settings that are missing have their defaults.
 
-        A run that says nothing of edges was made when they were always the model's.
+        A run that says nothing of edges or candidates was made when they were always the model's.
 
         Raises:
             SettingsError: for an unknown setting or a bad value.
@@ -228,7 +235,7 @@ class TrackSettings:
         if unknown := sorted(value.keys() - DEFAULTS.keys()):
             raise SettingsError(f"unknown setting {unknown[0]!r}")
         try:
-            return cls(**{"edges": "model", **value})
+            return cls(**{**dict.fromkeys(_ASK_PICTURE, "model"), **value})
         except TypeError as error:
             raise SettingsError(f"malformed settings: {error}") from error
 

@@ -11,7 +11,7 @@ from tracker.settings import CHOICES
 MAX_COND_FRAMES = 16
 
 COARSE_PX = 512
-"""Below this image size masks are coarse enough for edges to be taken from the picture."""
+"""Below this image size `auto` lets the picture have a say: masks are coarse, and models small."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ class EngineOptions:
         edges: `picture` fits masks that are handed out to the picture, see `tracker.edges`, and
             remembers prompts by theirs. `model` leaves them as they are, `auto` fits them below an
             image size of 512 px and not with `exact`.
+        candidates: `model` takes the decoder's candidate mask whose predicted IoU is the largest;
+            `picture` asks the object's colours as well, see `tracker.models.choosing`; `auto` does
+            so below an image size of 512 px and not with `exact`.
 
     Raises:
         SettingsError: for a value that is not known, or switches that contradict each other.
@@ -45,11 +48,19 @@ class EngineOptions:
     max_cond_frames: int | None = MAX_COND_FRAMES
     graphs: bool = False
     edges: str = "model"
+    candidates: str = "model"
 
     def fits_edges(self, image_size: int) -> bool:
         """Whether the masks of a model of this image size are fitted to the picture."""
+        return self._picture_has_a_say(self.edges, image_size)
+
+    def asks_picture(self, image_size: int) -> bool:
+        """Whether the picture has a say in which candidate mask such a model's frame takes."""
+        return self._picture_has_a_say(self.candidates, image_size)
+
+    def _picture_has_a_say(self, switch: str, image_size: int) -> bool:
         coarse = image_size < COARSE_PX and not self.exact
-        return self.edges == "picture" or (self.edges == "auto" and coarse)
+        return switch == "picture" or (switch == "auto" and coarse)
 
     def __post_init__(self) -> None:
         if self.precision not in CHOICES["precision"]:
@@ -58,8 +69,9 @@ class EngineOptions:
         if self.memory_policy not in POLICIES:
             known = ", ".join(POLICIES)
             raise SettingsError(f"memory policy {self.memory_policy!r}: one of {known}")
-        if self.edges not in CHOICES["edges"]:
-            raise SettingsError(f"edges {self.edges!r}: one of {', '.join(CHOICES['edges'])}")
+        for name in ("edges", "candidates"):
+            if (value := getattr(self, name)) not in CHOICES[name]:
+                raise SettingsError(f"{name} {value!r}: one of {', '.join(CHOICES[name])}")
         if self.batch_frames is not None and self.batch_frames < 1:
             raise SettingsError(f"batch frames {self.batch_frames}: must be 1 or more")
         if self.max_cond_frames is not None and self.max_cond_frames < 3:
@@ -76,6 +88,7 @@ class EngineOptions:
             f"batch_frames={self.batch_frames}": (self.batch_frames or 1) > 1,
             f"memory_policy={self.memory_policy}": self.memory_policy != "sam2",
             f"edges={self.edges}": self.edges == "picture",
+            f"candidates={self.candidates}": self.candidates == "picture",
         }
         if wrong := [name for name, is_changed in changed.items() if is_changed]:
             raise SettingsError(f"exact keeps SAM2's bits, which {wrong[0]} changes; leave out one")

@@ -7,6 +7,7 @@ sam2/modeling/sam2_base.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,8 @@ import torch
 
 from tracker.errors import VideoError
 from tracker.models.bounded_predictor import BoundedPredictor, State, Tracked
-from tracker.models.bounded_state import Outputs, Reach
+from tracker.models.bounded_state import COLOURS, DISTINCTNESS, Output, Outputs, Reach
+from tracker.models.choosing import Bins, Colours, bin_colours, choose
 from tracker.models.compiling import CompiledParts
 from tracker.models.engine_options import EngineOptions
 from tracker.models.frames import EndOfVideo
@@ -25,13 +27,25 @@ from tracker.models.memory_reading import MemoryReader, Reading
 from tracker.models.precision import computing_in, lower, resolve_precision
 from tracker.models.recording import Recorded, graph_capture
 from tracker.models.rotary import forget_tables
-from tracker.models.sam_heads import HeadOutputs, decode_masks, enlarged
+from tracker.models.sam_heads import HeadOutputs, Proposals, decode_masks, enlarged, propose, settle
 from tracker.models.shared_attention import attend, attend_by_products
 from tracker.models.tables import cache_tables
 from tracker.models.windows import leave_out_padding
 
 MOST_TOGETHER = 16
 """Objects in one pass: beyond this the memory it takes grows, and the speed no longer does."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What the picture says of the candidate masks of a frame.
+
+    bins_hw: of `choosing.bin_colours`. colours: of every object that is tracked; None for one whose
+    prompts left none.
+    """
+
+    bins_hw: Bins
+    colours: tuple[Colours | None, ...]
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,8 @@ class GroupedPredictor(BoundedPredictor):
         super().__init__(**kwargs)
         cache_tables(self)
         self._candidates: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._look: Look | None = None
+        self._taken_b: torch.Tensor | None = None
         self.configure(EngineOptions(precision="fp32"))
         self.register_load_state_dict_post_hook(lambda *_: self._forget_tables())
 
@@ -85,12 +101,18 @@ class GroupedPredictor(BoundedPredictor):
         """Whether masks are fitted to the picture when they are handed out."""
         return self.options.fits_edges(self.image_size)
 
+    @property
+    def asks_picture(self) -> bool:
+        """Whether the picture has a say in which candidate mask of a frame is taken."""
+        return self.options.asks_picture(self.image_size)
+
     def _prepare_steady_parts(self) -> None:
         """What a propagated frame is made of, compiled and recorded as far as the switches say."""
         options = self.options
         attention = CompiledParts(self).attend if options.compile else attend
         remember = super()._encode_new_memory
-        parts = [super().forward_image, attention, partial(decode_masks, self), remember]
+        decode = partial(propose if self.asks_picture else decode_masks, self)
+        parts = [super().forward_image, attention, decode, remember]
         self._recorded: list[Recorded] = []
         wanted = (options.graphs or options.compile) and not options.exact
         if capture := wanted and graph_capture(self.device):
@@ -126,7 +148,8 @@ class GroupedPredictor(BoundedPredictor):
         return [results[obj_idx] for obj_idx in sorted(results)]
 
     def _track_together(self, state: State, obj_indices: Any, *args: Any) -> list[Tracked]:
-        """As the base class; then the memory policy looks at every object."""
+        """As the base class, with a look at the picture; then the memory policy sees them all."""
+        self._look = self._look_at(state, obj_indices, args[1]) if self.asks_picture else None
         tracked = super()._track_together(state, obj_indices, *args)
         if self._candidates is not None:
             masks_bmhw, best_b = (each.cpu().numpy() for each in self._candidates)
@@ -139,6 +162,11 @@ class GroupedPredictor(BoundedPredictor):
                 )
                 self._policy.note(state["output_dict_per_obj"][obj_idx], args[1], candidates)
         return tracked
+
+    def _look_at(self, state: State, obj_indices: Sequence[int], frame_idx: int) -> Look:
+        outputs = [state["output_dict_per_obj"][obj_idx] for obj_idx in obj_indices]
+        colours = tuple(_colours(each["cond_frame_outputs"].values()) for each in outputs)
+        return Look(bin_colours(state["images"].source[frame_idx]), colours)
 
     def encode_ahead(self, state: State, frames: range) -> None:
         """Encode the first of `frames`, and as many of the next as the switches say, at once.
@@ -213,10 +241,13 @@ class GroupedPredictor(BoundedPredictor):
 
     def _track_step(self, *args: Any, **kwargs: Any) -> Any:
         """As the base class; a memory policy that looks at the candidate masks finds them here."""
+        self._taken_b = None
         result = super()._track_step(*args, **kwargs)
+        masks_bmhw, _, ious_bm = result[1][:3]
+        taken_b = ious_bm.argmax(dim=-1) if self._taken_b is None else self._taken_b
+        result[0]["predicted_iou"] = ious_bm.gather(1, taken_b[:, None])[:, 0]
         if self._policy.needs_candidates:
-            masks_bmhw, _, ious_bm = result[1][:3]
-            self._candidates = (masks_bmhw > 0, ious_bm.argmax(dim=-1))
+            self._candidates = (masks_bmhw > 0, taken_b)
         return result
 
     def _prepare_memory_conditioned_features(
@@ -253,7 +284,36 @@ class GroupedPredictor(BoundedPredictor):
         if self.options.exact:
             heads: HeadOutputs = super()._forward_sam_heads(*inputs)
             return heads
-        if point_inputs is None and mask_inputs is None:
+        if point_inputs is not None or mask_inputs is not None:
+            with self._uncompiled():
+                return decode_masks(self, *inputs)
+        if not self.asks_picture:
             return self._decode(*inputs)
-        with self._uncompiled():
-            return decode_masks(self, *inputs)
+        proposals = self._decode(*inputs)
+        self._taken_b = _preferred(proposals, self._look)
+        return settle(self, proposals, self._taken_b)
+
+
+def _colours(prompted: Iterable[Output]) -> Colours | None:
+    """What the prompts of an object showed of its colours."""
+    shown = [
+        Colours(out[COLOURS].cpu().numpy(), float(out[DISTINCTNESS]))
+        for out in prompted
+        if COLOURS in out
+    ]
+    return Colours.merged(shown) if shown else None
+
+
+def _preferred(proposals: Proposals, look: Look | None) -> torch.Tensor:
+    """The candidate to take of every object, int64 (b,)."""
+    taken_b = proposals.ious_bm.argmax(dim=-1)
+    if look is None or proposals.ious_bm.shape[1] == 1:
+        return taken_b
+    masks_bmhw, ious_bm = (
+        proposals.masks_bmhw.cpu().numpy(),
+        proposals.ious_bm.float().cpu().numpy(),
+    )
+    for i, colours in enumerate(look.colours):
+        if colours is not None:
+            taken_b[i] = choose(masks_bmhw[i], ious_bm[i], colours, look.bins_hw)
+    return taken_b

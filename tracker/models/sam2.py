@@ -43,7 +43,7 @@ def load_video_predictor(
         image_size: side in pixels of the square that frames are resized to, a multiple of 32; None
             for what the model was trained at. Smaller is faster and coarser.
         switches: how it computes, see `tracker.models.engine_options.EngineOptions`; `exact` is
-            False and `edges` `auto` if left out.
+            False, `edges` and `candidates` `auto` if left out.
 
     Raises:
         SettingsError: for a device, an image size or a switch that cannot be used.
@@ -52,7 +52,7 @@ def load_video_predictor(
     overrides = [] if image_size is None else [f"++model.image_size={_checked(image_size)}"]
     chosen_device = pick_device(device)
     files = resolve(name, "sam2")
-    switches = {"exact": False, "edges": "auto", **switches}
+    switches = {"exact": False, "edges": "auto", "candidates": "auto", **switches}
     return build_streaming_video_predictor(
         files.config, files.path, chosen_device, hydra_overrides_extra=overrides, **switches
     )

@@ -1,13 +1,13 @@
 """SAM's prompt encoder and mask decoder for a group of objects on one image.
 
-As sam2/modeling/sam2_base.py:247-398 `_forward_sam_heads`, but only the mask that is taken is
-brought to the model's full size, and image features may have a batch of 1. On a CPU torch rounds
-the last bit of one enlarged mask otherwise than that of three.
+As sam2/modeling/sam2_base.py:247-398 `_forward_sam_heads` in two steps, so that another may say
+which mask is taken. Only that one is brought to the model's full size, and image features may have
+a batch of 1. On a CPU torch rounds the last bit of one enlarged mask otherwise than that of three.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import torch
@@ -17,15 +17,34 @@ from torch.nn import functional as F
 HeadOutputs = tuple[torch.Tensor, Any, torch.Tensor, torch.Tensor, torch.Tensor, Any, torch.Tensor]
 
 
-def decode_masks(
+class Proposals(NamedTuple):
+    """What the decoder offers: m candidate masks for each of b objects.
+
+    masks_bmhw: float32 logits. ious_bm: predicted. tokens_bmc: of the masks, or one for all of
+    them. scores_b1: object score logits.
+    """
+
+    masks_bmhw: torch.Tensor
+    ious_bm: torch.Tensor
+    tokens_bmc: torch.Tensor
+    scores_b1: torch.Tensor
+
+
+def decode_masks(model: Any, *inputs: Any) -> HeadOutputs:
+    """The candidate whose predicted IoU is the largest; takes what `propose` takes."""
+    proposals = propose(model, *inputs)
+    return settle(model, proposals, proposals.ious_bm.argmax(dim=-1))
+
+
+def propose(
     model: Any,
     features_bchw: torch.Tensor,
     point_inputs: dict[str, torch.Tensor] | None,
     mask_inputs: torch.Tensor | None,
     high_res_features: list[torch.Tensor] | None,
     multimask_output: bool,
-) -> HeadOutputs:
-    """The seven outputs of `_forward_sam_heads`; None stands for the full-size candidates."""
+) -> Proposals:
+    """As sam2_base.py:304-378: the candidates, those of absent objects without a mask."""
     sparse, dense = _encode_prompts(model, len(features_bchw), point_inputs, mask_inputs)
     masks_bmhw, ious_bm, tokens, scores_b1 = model.sam_mask_decoder(
         image_embeddings=features_bchw,
@@ -38,14 +57,21 @@ def decode_masks(
     )
     if model.pred_obj_scores:
         masks_bmhw = torch.where((scores_b1 > 0)[:, None, None], masks_bmhw, NO_OBJ_SCORE)
-    masks_bmhw = masks_bmhw.float()
-    best_b = ious_bm.argmax(dim=-1) if multimask_output else torch.zeros_like(ious_bm[:, 0]).long()
+    return Proposals(masks_bmhw.float(), ious_bm, tokens, scores_b1)
+
+
+def settle(model: Any, proposals: Proposals, best_b: torch.Tensor) -> HeadOutputs:
+    """The seven outputs of `_forward_sam_heads` when candidate `best_b` is taken of every object.
+
+    None stands for the full-size candidates.
+    """
+    masks_bmhw, ious_bm, tokens_bmc, scores_b1 = proposals
     rows = torch.arange(len(masks_bmhw), device=masks_bmhw.device)
     low_res = masks_bmhw[rows, best_b].unsqueeze(1)
     size = (model.image_size, model.image_size)
     high_res = F.interpolate(low_res, size, mode="bilinear", align_corners=False)
-    token = tokens[rows, best_b] if tokens.size(1) > 1 and multimask_output else tokens[:, 0]
-    pointers = _pointers(model, token, scores_b1)
+    token_bc = tokens_bmc[rows, best_b] if tokens_bmc.size(1) > 1 else tokens_bmc[:, 0]
+    pointers = _pointers(model, token_bc, scores_b1)
     return masks_bmhw, None, ious_bm, low_res, high_res, pointers, scores_b1
 
 

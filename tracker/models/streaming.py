@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,16 @@ from tracker.edges import fit_all_to_edges
 from tracker.errors import ModelError, PromptError, SettingsError, VideoError
 from tracker.masks import BoolMask
 from tracker.models.bounded_predictor import State
-from tracker.models.bounded_state import GIVEN, Output
+from tracker.models.bounded_state import COLOURS, DISTINCTNESS, GIVEN, Output
 from tracker.models.building import build_from_config, load_weights
+from tracker.models.choosing import Colours, bin_colours
 from tracker.models.device import pick_device
 from tracker.models.engine_options import MAX_COND_FRAMES, EngineOptions
 from tracker.models.frames import EndOfVideo, FrameSource, FrameTensors, open_frames
 from tracker.models.grouped_predictor import GroupedPredictor
 from tracker.models.prompt_checks import check_frame_index, check_mask, check_points_and_box
 from tracker.models.registry import resolve
-from tracker.settings import Edges, Precision
+from tracker.settings import Candidates, Edges, Precision
 from tracker.types import ObjectMask
 
 VideoMasks = tuple[int, list[Any], torch.Tensor]
@@ -68,6 +70,7 @@ def build_streaming_video_predictor(
     max_cond_frames: int | None = MAX_COND_FRAMES,
     graphs: bool = False,
     edges: Edges = "model",
+    candidates: Candidates = "model",
     **kwargs: Any,
 ) -> StreamingVideoPredictor:
     """As `sam2.build_sam.build_sam2_video_predictor`, which it calls, for the streaming predictor.
@@ -85,8 +88,8 @@ def build_streaming_video_predictor(
             pixels and falls back to one of three masks when the single one is unstable.
         exact: None keeps SAM2's bits unless another switch is given, which says that they need not
             be kept; False groups objects, which is faster and differs by rounding.
-        precision, compile, batch_frames, memory_policy, max_cond_frames, graphs, edges: see
-            `tracker.models.engine_options.EngineOptions`.
+        precision, compile, batch_frames, memory_policy, max_cond_frames, graphs, edges, candidates:
+            see `tracker.models.engine_options.EngineOptions`.
 
     Raises:
         ModelError: for a config that cannot be found or built, or weights that cannot be read or do
@@ -96,10 +99,14 @@ def build_streaming_video_predictor(
     """
     if kwargs.get("vos_optimized"):
         raise SettingsError("the streaming predictor has no vos_optimized; give compile=True")
-    switches = (precision, compile, batch_frames, memory_policy, max_cond_frames, graphs, edges)
+    options = EngineOptions(
+        False,
+        *(precision, compile, batch_frames, memory_policy, max_cond_frames, graphs, edges),
+        candidates,
+    )
     if exact is None:
-        exact = switches == ("auto", False, None, "sam2", MAX_COND_FRAMES, False, "model")
-    options = EngineOptions(exact, *switches)
+        exact = options == EngineOptions()
+    options = replace(options, exact=exact)
     if device == "cuda" and not torch.cuda.is_available():
         device = "auto"
         _log.info("no CUDA device here; running on %s", pick_device(device))
@@ -368,33 +375,44 @@ class StreamingVideoPredictor(GroupedPredictor):
             new = inference_state["temp_output_dict_per_obj"][obj_idx]["cond_frame_outputs"]
             if not stored and not new:
                 raise PromptError(f"object {obj_id} has no prompt: give points, a box or a mask")
-        if self.fits_edges:
-            self._remember_as_handed_out(inference_state)
+        if self.asks_picture or self.fits_edges:
+            self._take_in_new_prompts(inference_state)
         super().propagate_in_video_preflight(inference_state)
 
-    def _remember_as_handed_out(self, state: State) -> None:
-        """Remember every new prompt by the mask that is handed out for it, as if that was given.
+    def _take_in_new_prompts(self, state: State) -> None:
+        """What the switches want of the masks that are handed out for new prompts."""
+        for frame_idx, out in _new_prompts(state):
+            _, video_masks = self._get_orig_video_res_output(state, out["pred_masks"])
+            (mask_hw,) = self._handed_out(state, frame_idx, video_masks[:, 0], [out])
+            if self.asks_picture:
+                colours = Colours.of(bin_colours(state["images"].source[frame_idx]), mask_hw)
+                out[COLOURS] = torch.from_numpy(colours.counts_2n)
+                out[DISTINCTNESS] = torch.tensor(colours.distinctness)
+            if self.fits_edges:
+                self._remember_as_handed_out(state, frame_idx, out, mask_hw)
+
+    def _remember_as_handed_out(
+        self, state: State, frame_idx: int, out: Output, mask_hw: BoolMask
+    ) -> None:
+        """Remember a new prompt by the mask that is handed out for it, as if that was given.
 
         Without SAM2's detour over a mask of a quarter of the image size. What is shown of the frame
         stays; its memory and its object pointer become those of that mask.
         """
         model_hw = (self.image_size, self.image_size)
-        for frame_idx, out in _new_prompts(state):
-            _, video_masks = self._get_orig_video_res_output(state, out["pred_masks"])
-            (mask_hw,) = self._handed_out(state, frame_idx, video_masks[:, 0], [out])
-            seen_hw = _resized_mask(torch.from_numpy(mask_hw).to(self.device), model_hw)
-            given, _ = self._run_single_frame_inference(
-                state,
-                {},
-                frame_idx,
-                batch_size=1,
-                is_init_cond_frame=True,
-                point_inputs=None,
-                mask_inputs=seen_hw[None, None].float(),
-                reverse=False,
-                run_mem_encoder=True,
-            )
-            out |= {key: given[key] for key in ("maskmem_features", "maskmem_pos_enc", "obj_ptr")}
+        seen_hw = _resized_mask(torch.from_numpy(mask_hw).to(self.device), model_hw)
+        given, _ = self._run_single_frame_inference(
+            state,
+            {},
+            frame_idx,
+            batch_size=1,
+            is_init_cond_frame=True,
+            point_inputs=None,
+            mask_inputs=seen_hw[None, None].float(),
+            reverse=False,
+            run_mem_encoder=True,
+        )
+        out |= {key: given[key] for key in ("maskmem_features", "maskmem_pos_enc", "obj_ptr")}
 
 
 def _new_prompts(state: State) -> list[tuple[int, Output]]:

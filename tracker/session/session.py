@@ -41,6 +41,7 @@ _ENGINE_SWITCHES = (
     "batch_frames",
     "memory_policy",
     "edges",
+    "candidates",
 )
 
 
