@@ -16,10 +16,6 @@ Outputs = dict[str, dict[int, Output]]
 _MEMORY = ("maskmem_features", "maskmem_pos_enc")
 _SHOWN = ("pred_masks", "predicted_iou")
 
-COLOURS, DISTINCTNESS = "colours", "distinctness"
-"""Keys of what a prompted frame shows of its object's colours: `tracker.models.choosing.Colours`'s
-counts, int32 (2, bins), and distinctness, float32 of no dimension."""
-
 KEPT = "kept_by_policy"
 """Key of an output that stays, memory and all, until a memory policy takes the mark away."""
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tracker.masks import BoolMask
+from tracker.models.bounded_state import Output
 
 SIDE = 288  # the picture is looked at in a square of so many pixels
 LIGHTNESS_STEP, COLOUR_STEP = 48, 24  # of OpenCV's 8-bit CIELAB: light changes more than colour
@@ -23,6 +25,7 @@ BINS = (255 // LIGHTNESS_STEP + 1) * _PER_CHANNEL**2
 STABILITY = 0.3  # weight of a candidate's stability beside its predicted IoU,
 COLOURS = 3.0  # and of the contrast that the colours see in it
 OFFSET = 1.0  # of logits: a stable mask keeps its area when the threshold moves by so much
+_COUNTS, _DISTINCTNESS = "colour_counts", "colour_distinctness"  # keys of outputs
 _RARE = 1e-4  # share of pixels below which a colour says nothing
 
 Bins = NDArray[np.int32]
@@ -50,16 +53,32 @@ class Colours:
         seen_hw = _likelihood(counts_2n)[bins_hw]
         return cls(counts_2n, max(0.0, contrast(seen_hw, inside_hw)))
 
-    @classmethod
-    def merged(cls, several: Iterable[Colours]) -> Colours:
-        """Those of several prompts of one object."""
-        counts, distinctness = zip(*((c.counts_2n, c.distinctness) for c in several), strict=True)
-        return cls(np.sum(counts, axis=0), float(np.mean(distinctness)))
-
     def find(self, bins_hw: Bins, size_hw: tuple[int, int]) -> NDArray[np.float32]:
         """How much every place looks like the object, 0 to 1; float32 of `size_hw`."""
         seen_hw = _likelihood(self.counts_2n)[bins_hw]
         return np.asarray(cv2.resize(seen_hw, size_hw[::-1], interpolation=cv2.INTER_AREA))
+
+
+def remember_colours(out: Output, image_hwc: NDArray[np.uint8], mask_hw: BoolMask) -> None:
+    """Add to the output of a prompted frame what it shows of its object; as tensors, to be kept.
+
+    Nothing when the mask is empty.
+    """
+    if not mask_hw.any():
+        return
+    colours = Colours.of(bin_colours(image_hwc), mask_hw)
+    out[_COUNTS] = torch.from_numpy(colours.counts_2n)
+    out[_DISTINCTNESS] = torch.tensor(colours.distinctness)
+
+
+def remembered_colours(prompted: Iterable[Output]) -> Colours | None:
+    """What all prompts of an object showed; None when nothing was added to any of these outputs."""
+    shown = [out for out in prompted if _COUNTS in out]
+    if not shown:
+        return None
+    counts_2n = sum(out[_COUNTS].cpu().numpy() for out in shown)
+    distinctness = sum(float(out[_DISTINCTNESS]) for out in shown) / len(shown)
+    return Colours(np.asarray(counts_2n, np.int32), distinctness)
 
 
 def bin_colours(image_hwc: NDArray[np.uint8]) -> Bins:

@@ -7,7 +7,7 @@ sam2/modeling/sam2_base.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +17,8 @@ import torch
 
 from tracker.errors import VideoError
 from tracker.models.bounded_predictor import BoundedPredictor, State, Tracked
-from tracker.models.bounded_state import COLOURS, DISTINCTNESS, Output, Outputs, Reach
-from tracker.models.choosing import Bins, Colours, bin_colours, choose
+from tracker.models.bounded_state import Outputs, Reach
+from tracker.models.choosing import bin_colours, choose, remembered_colours
 from tracker.models.compiling import CompiledParts
 from tracker.models.engine_options import EngineOptions
 from tracker.models.frames import EndOfVideo
@@ -34,18 +34,6 @@ from tracker.models.windows import leave_out_padding
 
 MOST_TOGETHER = 16
 """Objects in one pass: beyond this the memory it takes grows, and the speed no longer does."""
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """What the picture says of the candidate masks of a frame.
-
-    bins_hw: of `choosing.bin_colours`. colours: of every object that is tracked; None for one whose
-    prompts left none.
-    """
-
-    bins_hw: Bins
-    colours: tuple[Colours | None, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +56,7 @@ class GroupedPredictor(BoundedPredictor):
         super().__init__(**kwargs)
         cache_tables(self)
         self._candidates: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._look: Look | None = None
+        self._tracked: tuple[State, Sequence[int], int] | None = None
         self._taken_b: torch.Tensor | None = None
         self.configure(EngineOptions(precision="fp32"))
         self.register_load_state_dict_post_hook(lambda *_: self._forget_tables())
@@ -148,9 +136,10 @@ class GroupedPredictor(BoundedPredictor):
         return [results[obj_idx] for obj_idx in sorted(results)]
 
     def _track_together(self, state: State, obj_indices: Any, *args: Any) -> list[Tracked]:
-        """As the base class, with a look at the picture; then the memory policy sees them all."""
-        self._look = self._look_at(state, obj_indices, args[1]) if self.asks_picture else None
+        """As the base class; then the memory policy looks at every object."""
+        self._tracked = state, obj_indices, args[1]
         tracked = super()._track_together(state, obj_indices, *args)
+        self._tracked = None
         if self._candidates is not None:
             masks_bmhw, best_b = (each.cpu().numpy() for each in self._candidates)
             for i, (obj_idx, (_, out)) in enumerate(zip(obj_indices, tracked, strict=True)):
@@ -162,11 +151,6 @@ class GroupedPredictor(BoundedPredictor):
                 )
                 self._policy.note(state["output_dict_per_obj"][obj_idx], args[1], candidates)
         return tracked
-
-    def _look_at(self, state: State, obj_indices: Sequence[int], frame_idx: int) -> Look:
-        outputs = [state["output_dict_per_obj"][obj_idx] for obj_idx in obj_indices]
-        colours = tuple(_colours(each["cond_frame_outputs"].values()) for each in outputs)
-        return Look(bin_colours(state["images"].source[frame_idx]), colours)
 
     def encode_ahead(self, state: State, frames: range) -> None:
         """Encode the first of `frames`, and as many of the next as the switches say, at once.
@@ -290,30 +274,20 @@ class GroupedPredictor(BoundedPredictor):
         if not self.asks_picture:
             return self._decode(*inputs)
         proposals = self._decode(*inputs)
-        self._taken_b = _preferred(proposals, self._look)
+        self._taken_b = self._preferred(proposals)
         return settle(self, proposals, self._taken_b)
 
-
-def _colours(prompted: Iterable[Output]) -> Colours | None:
-    """What the prompts of an object showed of its colours."""
-    shown = [
-        Colours(out[COLOURS].cpu().numpy(), float(out[DISTINCTNESS]))
-        for out in prompted
-        if COLOURS in out
-    ]
-    return Colours.merged(shown) if shown else None
-
-
-def _preferred(proposals: Proposals, look: Look | None) -> torch.Tensor:
-    """The candidate to take of every object, int64 (b,)."""
-    taken_b = proposals.ious_bm.argmax(dim=-1)
-    if look is None or proposals.ious_bm.shape[1] == 1:
+    def _preferred(self, proposals: Proposals) -> torch.Tensor:
+        """The candidate to take of every object that is tracked, int64 (b,)."""
+        taken_b = proposals.ious_bm.argmax(dim=-1)
+        if self._tracked is None or proposals.ious_bm.shape[1] == 1:
+            return taken_b
+        state, obj_indices, frame_idx = self._tracked
+        bins_hw = bin_colours(state["images"].source[frame_idx])
+        masks_bmhw = proposals.masks_bmhw.cpu().numpy()
+        ious_bm = proposals.ious_bm.float().cpu().numpy()
+        for i, obj_idx in enumerate(obj_indices):
+            prompted = state["output_dict_per_obj"][obj_idx]["cond_frame_outputs"]
+            if colours := remembered_colours(prompted.values()):
+                taken_b[i] = choose(masks_bmhw[i], ious_bm[i], colours, bins_hw)
         return taken_b
-    masks_bmhw, ious_bm = (
-        proposals.masks_bmhw.cpu().numpy(),
-        proposals.ious_bm.float().cpu().numpy(),
-    )
-    for i, colours in enumerate(look.colours):
-        if colours is not None:
-            taken_b[i] = choose(masks_bmhw[i], ious_bm[i], colours, look.bins_hw)
-    return taken_b

@@ -25,9 +25,9 @@ from tracker.edges import fit_all_to_edges
 from tracker.errors import ModelError, PromptError, SettingsError, VideoError
 from tracker.masks import BoolMask
 from tracker.models.bounded_predictor import State
-from tracker.models.bounded_state import COLOURS, DISTINCTNESS, GIVEN, Output
+from tracker.models.bounded_state import GIVEN, Output
 from tracker.models.building import build_from_config, load_weights
-from tracker.models.choosing import Colours, bin_colours
+from tracker.models.choosing import remember_colours
 from tracker.models.device import pick_device
 from tracker.models.engine_options import MAX_COND_FRAMES, EngineOptions
 from tracker.models.frames import EndOfVideo, FrameSource, FrameTensors, open_frames
@@ -385,9 +385,7 @@ class StreamingVideoPredictor(GroupedPredictor):
             _, video_masks = self._get_orig_video_res_output(state, out["pred_masks"])
             (mask_hw,) = self._handed_out(state, frame_idx, video_masks[:, 0], [out])
             if self.asks_picture:
-                colours = Colours.of(bin_colours(state["images"].source[frame_idx]), mask_hw)
-                out[COLOURS] = torch.from_numpy(colours.counts_2n)
-                out[DISTINCTNESS] = torch.tensor(colours.distinctness)
+                remember_colours(out, state["images"].source[frame_idx], mask_hw)
             if self.fits_edges:
                 self._remember_as_handed_out(state, frame_idx, out, mask_hw)
 
