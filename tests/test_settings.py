@@ -26,11 +26,12 @@ def test_json_brings_settings_back():
     assert TrackSettings.from_json(settings.to_json()) == settings
 
 
-def test_a_run_that_says_nothing_of_edges_has_the_models():
+@pytest.mark.parametrize("name", ["edges", "candidates"])
+def test_a_run_that_says_nothing_of_them_has_the_models(name):
     stored = TrackSettings().to_json()
-    assert TrackSettings.from_json(stored).edges == "auto"
-    del stored["edges"]
-    assert TrackSettings.from_json(stored).edges == "model"
+    assert getattr(TrackSettings.from_json(stored), name) == "auto"
+    del stored[name]
+    assert getattr(TrackSettings.from_json(stored), name) == "model"
 
 
 def test_lost_objects_are_looked_for_unless_something_speaks_against_it():
@@ -66,6 +67,8 @@ def test_one_label_may_stand_alone():
         ({"search_frames": 3}, "--search-frames needs --auto-prompt"),
         ({"edges": "sharp"}, "--edges sharp: one of auto, model, picture"),
         ({"edges": "picture", "exact": True}, "leave out --edges picture"),
+        ({"candidates": "both"}, "--candidates both: one of auto, model, picture"),
+        ({"candidates": "picture", "exact": True}, "leave out --candidates picture"),
     ],
 )
 def test_bad_values_and_contradictions_are_refused(values, message):

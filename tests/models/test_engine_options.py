@@ -28,6 +28,8 @@ CPU = torch.device("cpu")
         ({"exact": True, "memory_policy": "presence"}, "which memory_policy=presence changes"),
         ({"edges": "sharp"}, "one of auto, model, picture"),
         ({"exact": True, "edges": "picture"}, "which edges=picture changes"),
+        ({"candidates": "best"}, "candidates 'best': one of auto, model, picture"),
+        ({"exact": True, "candidates": "picture"}, "which candidates=picture changes"),
     ],
 )
 def test_refused(switches: dict[str, Any], message: str) -> None:
@@ -36,17 +38,20 @@ def test_refused(switches: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("switches", "image_size", "fitted"),
+    ("value", "exact", "image_size", "has_a_say"),
     [
-        ({}, 64, False),
-        ({"edges": "picture"}, 1024, True),
-        ({"edges": "auto"}, 288, True),
-        ({"edges": "auto"}, 512, False),
-        ({"edges": "auto", "exact": True}, 288, False),
+        ("model", False, 64, False),
+        ("picture", False, 1024, True),
+        ("auto", False, 288, True),
+        ("auto", False, 512, False),
+        ("auto", True, 288, False),
     ],
 )
-def test_whose_edges(switches: dict[str, Any], image_size: int, fitted: bool) -> None:
-    assert EngineOptions(**switches).fits_edges(image_size) == fitted
+def test_where_the_picture_has_a_say(
+    value: str, exact: bool, image_size: int, has_a_say: bool
+) -> None:
+    assert EngineOptions(exact, edges=value).fits_edges(image_size) == has_a_say
+    assert EngineOptions(exact, candidates=value).asks_picture(image_size) == has_a_say
 
 
 @pytest.mark.parametrize(

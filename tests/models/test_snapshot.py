@@ -10,6 +10,7 @@ import pytest
 
 from tracker.models import snapshot
 from tracker.models.bounded_state import KEPT
+from tracker.models.choosing import remembered_colours
 from tracker.models.memory_policies import DistractorMemory
 
 BOX, OTHER = [60, 70, 120, 120], [20, 20, 70, 60]
@@ -61,6 +62,22 @@ def test_tracking_on_has_the_same_bits(predictor: Any, clip: Any, tmp_path: Path
     new = restored(predictor, clip, state, tmp_path)
     assert new["obj_ids"] == state["obj_ids"] == [7, 2]
     assert_same(predictor.track(new, LAST + 1, 20), predictor.track(state, LAST + 1, 20))
+
+
+def test_the_colours_of_prompts_come_along(small_streaming: Any, clip: Any, tmp_path: Path) -> None:
+    predictor = small_streaming(candidates="picture")
+    state = tracked(predictor, clip, LAST)
+    new = restored(predictor, clip, state, tmp_path)
+    assert_same(predictor.track(new, LAST + 1, 20), predictor.track(state, LAST + 1, 20))
+    for outputs, again in zip(
+        *(each["output_dict_per_obj"].values() for each in (state, new)), strict=True
+    ):
+        colours, same = (
+            remembered_colours(each["cond_frame_outputs"].values()) for each in (outputs, again)
+        )
+        assert colours is not None and same is not None
+        np.testing.assert_array_equal(colours.counts_2n, same.counts_2n)
+        assert colours.distinctness == same.distinctness > 0
 
 
 def test_a_given_mask_still_stands(predictor: Any, clip: Any, tmp_path: Path) -> None:

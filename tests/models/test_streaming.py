@@ -16,6 +16,7 @@ import torch
 from tests.made_videos import make_video
 from tracker.edges import fit_to_edges
 from tracker.errors import ModelError, PromptError, VideoError
+from tracker.models.choosing import bin_colours, choose, remembered_colours
 from tracker.models.holes import fill_holes
 from tracker.models.streaming import build_streaming_video_predictor
 from tracker.types import Frame, ObjectMask
@@ -208,6 +209,42 @@ def test_the_predicted_iou_is_that_of_the_mask_chosen(predictor: Any, clip: Any)
     _, (first,) = next(predictor.track(state))
     assert seen[0].shape == (1, 3)
     assert first.predicted_iou == float(seen[0].max())
+
+
+def test_the_picture_has_a_say_in_which_candidate_is_taken(small_streaming: Any, clip: Any) -> None:
+    """Of two objects at once, and in what is remembered: what follows is decoded from it."""
+    asking, plain = small_streaming(candidates="picture"), small_streaming()
+    for predictor in (asking, plain):  # to which the first candidate always seems a little better
+        head = predictor.sam_mask_decoder.iou_prediction_head.layers[-1]
+        torch.nn.init.zeros_(head.weight)
+        head.bias.data = torch.tensor([0.0, 1e-5, 0.0, 0.0])
+    offered: list[tuple[torch.Tensor, ...]] = []
+    asking.sam_mask_decoder.register_forward_hook(lambda *call: offered.append(call[-1]))
+    state, without = asking.init_state(clip), plain.init_state(clip)
+    for predictor, each in ((asking, state), (plain, without)):
+        predictor.add_new_points_or_box(each, 0, 1, box=BOX)
+        predictor.add_new_points_or_box(each, 0, 2, box=[20, 20, 70, 60])
+    taken, largest = [], []
+    for frame, objects in asking.track(state, max_frame_num_to_track=12):
+        if frame == 0:
+            continue
+        masks_nmhw, ious_nm, *_ = offered[-1]
+        bins_hw = bin_colours(clip[frame])
+        for i, (mask, outputs) in enumerate(
+            zip(objects, state["output_dict_per_obj"].values(), strict=True)
+        ):
+            colours = remembered_colours(outputs["cond_frame_outputs"].values())
+            assert colours is not None
+            best = choose(masks_nmhw[i].numpy(), ious_nm[i].numpy(), colours, bins_hw)
+            assert mask.predicted_iou == pytest.approx(float(ious_nm[i, best]))
+            shown = outputs["non_cond_frame_outputs"][frame]["pred_masks"][0, 0]
+            filled = fill_holes(masks_nmhw[i, best][None, None], asking.fill_hole_area)
+            assert torch.equal(shown, filled[0, 0])
+            taken.append(best)
+            largest.append(int(ious_nm[i].argmax()))
+    assert set(largest) == {0} and taken != largest
+    shown = last(plain.track(without, max_frame_num_to_track=12))[1]
+    assert any((a.mask_hw != b.mask_hw).any() for a, b in zip(objects, shown, strict=True))
 
 
 def test_nothing_is_printed(predictor: Any, clip: Any, capfd: pytest.CaptureFixture[str]) -> None:
