@@ -214,10 +214,10 @@ def test_the_predicted_iou_is_that_of_the_mask_chosen(predictor: Any, clip: Any)
 def test_the_picture_has_a_say_in_which_candidate_is_taken(small_streaming: Any, clip: Any) -> None:
     """Of two objects at once, and in what is remembered: what follows is decoded from it."""
     asking, plain = small_streaming(candidates="picture"), small_streaming()
-    for predictor in (asking, plain):  # to which the first candidate always seems a little better
+    for predictor in (asking, plain):  # to which the second candidate always seems a little better
         head = predictor.sam_mask_decoder.iou_prediction_head.layers[-1]
         torch.nn.init.zeros_(head.weight)
-        head.bias.data = torch.tensor([0.0, 1e-5, 0.0, 0.0])
+        head.bias.data = torch.tensor([0.0, 0.0, 1e-5, 0.0])
     offered: list[tuple[torch.Tensor, ...]] = []
     asking.sam_mask_decoder.register_forward_hook(lambda *call: offered.append(call[-1]))
     state, without = asking.init_state(clip), plain.init_state(clip)
@@ -242,7 +242,7 @@ def test_the_picture_has_a_say_in_which_candidate_is_taken(small_streaming: Any,
             assert torch.equal(shown, filled[0, 0])
             taken.append(best)
             largest.append(int(ious_nm[i].argmax()))
-    assert set(largest) == {0} and taken != largest
+    assert set(largest) == {1} and taken != largest
     shown = last(plain.track(without, max_frame_num_to_track=12))[1]
     assert any((a.mask_hw != b.mask_hw).any() for a, b in zip(objects, shown, strict=True))
 
