@@ -83,7 +83,7 @@ def remembered_colours(prompted: Iterable[Output]) -> Colours | None:
 
 def bin_colours(image_hwc: NDArray[np.uint8]) -> Bins:
     """The bin of every pixel's colour, int32 (SIDE, SIDE) below `BINS`; the image is RGB uint8."""
-    small_hwc = cv2.resize(image_hwc, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    small_hwc = cv2.resize(image_hwc, (SIDE, SIDE))  # samples: means take ten times as long
     lab_hwc = cv2.cvtColor(small_hwc, cv2.COLOR_RGB2LAB).astype(np.int32)
     lightness_hw, a_hw, b_hw = np.moveaxis(lab_hwc, 2, 0)
     rows_hw = lightness_hw // LIGHTNESS_STEP * _PER_CHANNEL + a_hw // COLOUR_STEP
