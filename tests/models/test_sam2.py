@@ -48,7 +48,9 @@ def test_load_by_name(installed_demo: Any, name: str) -> None:
     assert isinstance(predictor, StreamingVideoPredictor)
     assert predictor.image_size == 288
     assert torch.equal(predictor.no_mem_embed, installed_demo["no_mem_embed"])
-    assert predictor.fits_edges and not load_video_predictor(name, "cpu", exact=True).fits_edges
+    exact = load_video_predictor(name, "cpu", exact=True)
+    assert (predictor.fits_edges, predictor.asks_picture) == (True, True)
+    assert (exact.fits_edges, exact.asks_picture) == (False, False)
 
 
 def test_another_image_size_tracks(installed_demo: Any, endless_clip: Any) -> None:

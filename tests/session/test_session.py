@@ -133,3 +133,12 @@ def test_labels_and_free_ids(session):
     clip.add_prompt(box(0, 2, label="cup"))
     assert clip.labels == {2: "cup"}
     assert clip.next_object_id == 3
+
+
+def test_the_switches_reach_the_model(video):
+    switches = {"edges": "model", "candidates": "model", "memory_policy": "presence"}
+    with TrackSession(video, TrackSettings(model="demo", device="cpu", **switches)) as session:
+        options = session.predictor.options
+    assert switches == {name: getattr(options, name) for name in switches}
+    with TrackSession(video, TrackSettings(model="demo", device="cpu")) as session:
+        assert session.predictor.fits_edges and session.predictor.asks_picture

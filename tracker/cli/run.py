@@ -67,7 +67,7 @@ _setting = settings_of(DEFAULTS)
 @_setting("batch_frames", "Frames that the image encoder takes at once. [default: what pays]", "N")
 @_setting("memory_policy", "Which past frames the model reads.")
 @_setting("edges", "Whose edges masks have; auto: the picture's if the image size is small.")
-@_setting("candidates", "Who picks among the model's masks; auto: as --edges.")
+@_setting("candidates", "What picks among a frame's masks; picture: colours too; auto: as --edges.")
 @_setting("seed", "For everything that draws random numbers.", "N")
 @click.option(
     "--output", type=_PATH, metavar="DIR", help="The run folder. [default: runs/<name of VIDEO>]"
