@@ -124,7 +124,7 @@ def choose(
     """The index of the candidate to take.
 
     Scored by log(predicted IoU) + 0.3 log(stability) + 3 d² contrast, where d is how distinct the
-    object's colours are. The weights were found on generated clips of their own.
+    object's colours are; docs/streaming.md says where the weights come from.
 
     Args:
         logits_mhw: of the candidates.

@@ -100,13 +100,16 @@ def build_streaming_video_predictor(
     if kwargs.get("vos_optimized"):
         raise SettingsError("the streaming predictor has no vos_optimized; give compile=True")
     options = EngineOptions(
-        False,
-        *(precision, compile, batch_frames, memory_policy, max_cond_frames, graphs, edges),
-        candidates,
+        precision=precision,
+        compile=compile,
+        batch_frames=batch_frames,
+        memory_policy=memory_policy,
+        max_cond_frames=max_cond_frames,
+        graphs=graphs,
+        edges=edges,
+        candidates=candidates,
     )
-    if exact is None:
-        exact = options == EngineOptions()
-    options = replace(options, exact=exact)
+    options = replace(options, exact=options == EngineOptions() if exact is None else exact)
     if device == "cuda" and not torch.cuda.is_available():
         device = "auto"
         _log.info("no CUDA device here; running on %s", pick_device(device))
