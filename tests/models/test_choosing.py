@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,15 @@ def test_colours_outweigh_a_predicted_iou_where_they_tell_things_apart() -> None
     assert colours.distinctness == pytest.approx(1, abs=0.05)
     assert chosen(colours, image_hwc, 0.5, 0.9) == 0
     assert chosen(colours, image_hwc[:, ::-1].copy(), 0.9, 0.5) == 1  # it has changed places
+
+
+def test_colours_that_are_half_as_distinct_count_a_quarter() -> None:
+    image_hwc, mask_hw = picture(RED, BLUE)
+    colours = Colours.of(bin_colours(image_hwc), mask_hw)
+    half = replace(colours, distinctness=colours.distinctness / 2)
+    for each, tips in ((colours, np.exp(3)), (half, np.exp(3 / 4))):  # contrasts of 1 and 0
+        assert chosen(each, image_hwc, 0.9 / tips * 1.25, 0.9) == 0
+        assert chosen(each, image_hwc, 0.9 / tips * 0.8, 0.9) == 1
 
 
 def test_where_everything_has_one_colour_the_model_alone_decides() -> None:

@@ -138,8 +138,10 @@ class GroupedPredictor(BoundedPredictor):
     def _track_together(self, state: State, obj_indices: Any, *args: Any) -> list[Tracked]:
         """As the base class; then the memory policy looks at every object."""
         self._tracked = state, obj_indices, args[1]
-        tracked = super()._track_together(state, obj_indices, *args)
-        self._tracked = None
+        try:
+            tracked = super()._track_together(state, obj_indices, *args)
+        finally:
+            self._tracked = None
         if self._candidates is not None:
             masks_bmhw, best_b = (each.cpu().numpy() for each in self._candidates)
             for i, (obj_idx, (_, out)) in enumerate(zip(obj_indices, tracked, strict=True)):
