@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from tracker.edges import fit_to_edges
 from tracker.masks import BoolMask, iou
+from tracker.prompted_colours import Colours
 
 HEIGHT, WIDTH, CELL = 180, 240, 12
 
@@ -36,7 +39,7 @@ def as_a_model_sees_it(mask_hw: BoolMask) -> NDArray[np.float32]:
 
 
 DISC = disc(110, 90, 50)
-RED = (200, 60, 50)
+RED, GREEN = (200, 60, 50), (60, 180, 60)
 HAIR = np.zeros_like(DISC)
 HAIR[20:23, 20:200] = True
 
@@ -63,6 +66,30 @@ def test_what_the_model_is_sure_of_stays() -> None:
     image_hwc = painted((DISC, RED), (stripe_hw, (120, 120, 120)))
     fitted_hw = fit_to_edges(image_hwc, as_a_model_sees_it(DISC))
     assert fitted_hw[disc(110, 90, 30)].all()
+
+
+def test_colours_of_prompts_bring_back_what_the_model_doubts() -> None:
+    """A green stripe that the model has lost, and what it has lost for sure."""
+    green_hw = DISC & (np.arange(WIDTH) // 20 == 4)
+    image_hwc, logits_hw = painted((DISC, RED), (green_hw, GREEN)), as_a_model_sees_it(DISC)
+    logits_hw[green_hw] = -2
+    prompted = Colours.of(image_hwc, DISC)
+    alone_hw = fit_to_edges(image_hwc, logits_hw)
+    fitted_hw = fit_to_edges(image_hwc, logits_hw, colours=prompted)
+    assert alone_hw[green_hw].mean() < 0.2
+    assert fitted_hw[green_hw].mean() > 0.9 and iou(fitted_hw, DISC) > 0.97
+    logits_hw[green_hw] = -8
+    assert not fit_to_edges(image_hwc, logits_hw, colours=prompted)[green_hw].any()
+
+
+def test_colours_count_as_far_as_they_tell_the_object_from_its_surroundings() -> None:
+    """In the prompt, and now: where they do not, the mask is the one without them."""
+    image_hwc, logits_hw = painted((DISC, RED)), as_a_model_sees_it(DISC)
+    without_hw = fit_to_edges(image_hwc, logits_hw)
+    shown = Colours.of(image_hwc, DISC)
+    for colours in (replace(shown, distinctness=0.0), Colours.of(painted((DISC, GREEN)), DISC)):
+        fitted_hw = fit_to_edges(image_hwc, logits_hw, colours=colours)
+        np.testing.assert_array_equal(fitted_hw, without_hw)
 
 
 def test_it_does_not_grow_into_another_object() -> None:

@@ -16,7 +16,8 @@ PACKAGE = Path(tracker.__file__).parent
 # line do not know each other, but for the lowest.
 LAYERS = (
     (
-        *("types", "masks", "views", "edges", "colour_models", "guided_filter"),
+        *("types", "masks", "views", "edges", "guided_filter"),
+        *("colour_models", "prompted_colours"),
         *("errors", "settings", "locations", "durable"),
     ),
     ("models", "video"),

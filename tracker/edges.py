@@ -8,6 +8,7 @@ surroundings have a say, and a guided filter carries what both say to the edges 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from tracker.colour_models import Mixture, learn_colours
 from tracker.guided_filter import Map, guided
 from tracker.masks import BoolMask, Box, iou, mask_box
+from tracker.prompted_colours import Colours, Lab, colour_bins, contrast
 
 SURE = 0.999  # probability from which the model is believed, and below 1 minus which as well
 REACH = 0.2  # of the mask's width and height: so far outside its box the object may reach
@@ -28,6 +30,7 @@ GUIDE_PX = 128  # of the one on which they are found,
 COLOURS_PX = 96  # and of the one from which colours are learned: that is what takes time
 COLOURS_COUNT = 2.0  # log odds of the colours count so much beside the model's,
 COLOURS_MOST = 2.0  # and are held to be no greater than this
+PROMPTED_COUNT = 12.0  # so much the colours of prompts that tell it fully from its surroundings
 WINDOW = 5  # radius of the filter's windows, in pixels of the guide
 FAINT = 10.0  # variance of CIELAB (OpenCV's, 0 to 255) in a window that holds no edge
 BOX_ROOM = 0.03  # of a box's width and height: by so much a drawn box may miss the object's end
@@ -37,7 +40,9 @@ LEAST_IOU = 0.5  # a fitted mask that agrees less with the model's has left the 
 
 
 def fit_all_to_edges(
-    image_hwc: NDArray[np.uint8], logits_nhw: NDArray[np.float32]
+    image_hwc: NDArray[np.uint8],
+    logits_nhw: NDArray[np.float32],
+    colours_n: Sequence[Colours | None],
 ) -> list[BoolMask]:
     """The masks of several objects, each fitted; where one is, no other grows.
 
@@ -47,11 +52,12 @@ def fit_all_to_edges(
     Args:
         image_hwc: RGB uint8.
         logits_nhw: of the model, one map for each object.
+        colours_n: of each object, where prompts have shown them.
     """
     masks_nhw = logits_nhw > 0
     count_hw = masks_nhw.sum(axis=0)
     taken_nhw = [count_hw > mask_hw for mask_hw in masks_nhw]
-    each = (repeat(image_hwc, len(masks_nhw)), logits_nhw, taken_nhw)
+    each = (repeat(image_hwc, len(masks_nhw)), logits_nhw, taken_nhw, colours_n)
     if len(masks_nhw) < 2:
         return list(map(fit_to_edges, *each))
     with ThreadPoolExecutor(min(len(masks_nhw), os.cpu_count() or 1)) as pool:
@@ -59,7 +65,10 @@ def fit_all_to_edges(
 
 
 def fit_to_edges(
-    image_hwc: NDArray[np.uint8], logits_hw: NDArray[np.float32], closed_hw: BoolMask | None = None
+    image_hwc: NDArray[np.uint8],
+    logits_hw: NDArray[np.float32],
+    closed_hw: BoolMask | None = None,
+    colours: Colours | None = None,
 ) -> BoolMask:
     """The mask of `logits_hw`, fitted to the edges of the picture.
 
@@ -71,6 +80,7 @@ def fit_to_edges(
         logits_hw: of the model, at the image's resolution; the object is where they are above 0.
         closed_hw: where the object does not grow: what the model does not give it there, it does
             not get.
+        colours: of the object, where prompts have shown them.
 
     Returns:
         bool, at the image's resolution.
@@ -87,7 +97,7 @@ def fit_to_edges(
         probability_hw[closed_hw[seen] & ~mask_hw[seen]] = 0
     probability_hw[_outside(box, REACH, size_hw)[seen]] = 0
     fitted_hw = np.zeros_like(mask_hw)
-    fitted_hw[seen] = _fitted(image_hwc[seen], probability_hw)
+    fitted_hw[seen] = _fitted(image_hwc[seen], probability_hw, colours)
     return fitted_hw if iou(fitted_hw, mask_hw) >= LEAST_IOU else mask_hw
 
 
@@ -101,7 +111,7 @@ def beyond(box_xyxy: Box, size_hw: tuple[int, int]) -> BoolMask:
     return _outside(box_xyxy, BOX_ROOM, size_hw)
 
 
-def _fitted(image_hwc: NDArray[np.uint8], probability_hw: Map) -> BoolMask:
+def _fitted(image_hwc: NDArray[np.uint8], probability_hw: Map, colours: Colours | None) -> BoolMask:
     """Where the object is more likely than not, once colours and edges have had their say."""
     fine_hwc, fine_hw = _within(image_hwc, FINE_PX), _within(probability_hw, FINE_PX)
     fine_hwc = cv2.cvtColor(fine_hwc, cv2.COLOR_RGB2LAB)
@@ -110,7 +120,7 @@ def _fitted(image_hwc: NDArray[np.uint8], probability_hw: Map) -> BoolMask:
     if coarse_hw.all() or not coarse_hw.any():
         return probability_hw > 0.5
     mixtures = learn_colours(_within(fine_hwc, COLOURS_PX), coarse_hw)
-    guide_hw = _with_colours(guide_hw, guide_hwc, *mixtures)
+    guide_hw = _with_colours(guide_hw, guide_hwc, *mixtures, colours)
     pictures = guide_hwc.astype(np.float32), fine_hwc.astype(np.float32)
     fitted_hw = guided(guide_hw, *pictures, radius=WINDOW, epsilon=FAINT)
     inside_hw = cv2.resize(fitted_hw, image_hwc.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
@@ -118,16 +128,21 @@ def _fitted(image_hwc: NDArray[np.uint8], probability_hw: Map) -> BoolMask:
 
 
 def _with_colours(
-    probability_hw: Map, image_hwc: NDArray[np.uint8], inside: Mixture, outside: Mixture
+    probability_hw: Map, image_hwc: Lab, inside: Mixture, outside: Mixture, prompted: Colours | None
 ) -> Map:
     """The probabilities once colours have had their say, where the model is not sure."""
     unsure_hw = (probability_hw > 1 - SURE) & (probability_hw < SURE)
     colours_n3, model_n = image_hwc[unsure_hw].astype(np.float32), probability_hw[unsure_hw]
-    colours_n = inside.log_likelihood(colours_n3) - outside.log_likelihood(colours_n3)
-    odds_n = np.log(model_n / (1 - model_n))
-    odds_n += COLOURS_COUNT * np.clip(colours_n, -COLOURS_MOST, COLOURS_MOST)
+    own_n = inside.log_likelihood(colours_n3) - outside.log_likelihood(colours_n3)
+    said_n = COLOURS_COUNT * np.clip(own_n, -COLOURS_MOST, COLOURS_MOST)
+    if prompted is not None:
+        bins_hw = colour_bins(image_hwc)
+        now = max(0.0, contrast(prompted.likelihood(bins_hw), probability_hw > 0.5))
+        share = (now * prompted.distinctness) ** 2
+        prompted_n = np.clip(prompted.log_odds(bins_hw[unsure_hw]), -COLOURS_MOST, COLOURS_MOST)
+        said_n = (1 - share) * said_n + share * PROMPTED_COUNT * prompted_n
     joined_hw = probability_hw.copy()
-    joined_hw[unsure_hw] = 1 / (1 + np.exp(-odds_n))
+    joined_hw[unsure_hw] = 1 / (1 + np.exp(-np.log(model_n / (1 - model_n)) - said_n))
     return joined_hw
 
 

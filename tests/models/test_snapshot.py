@@ -10,7 +10,7 @@ import pytest
 
 from tracker.models import snapshot
 from tracker.models.bounded_state import KEPT
-from tracker.models.choosing import remembered_colours
+from tracker.models.colour_memory import remembered_colours
 from tracker.models.memory_policies import DistractorMemory
 
 BOX, OTHER = [60, 70, 120, 120], [20, 20, 70, 60]

@@ -16,9 +16,11 @@ import torch
 from tests.made_videos import make_video
 from tracker.edges import fit_to_edges
 from tracker.errors import ModelError, PromptError, VideoError
-from tracker.models.choosing import bin_colours, choose, remembered_colours
+from tracker.models.choosing import choose
+from tracker.models.colour_memory import remembered_colours
 from tracker.models.holes import fill_holes
 from tracker.models.streaming import build_streaming_video_predictor
+from tracker.prompted_colours import colour_bins, in_square
 from tracker.types import Frame, ObjectMask
 
 BOX = [60, 70, 120, 120]
@@ -138,12 +140,16 @@ def test_masks_that_are_handed_out_are_fitted_to_the_picture(
     fitting.add_new_mask(state, 0, 1, given_hw)
     fitting.add_new_points_or_box(state, 0, 2, box=BOX)
     fitted = [objects for _, objects in fitting.track(state, max_frame_num_to_track=4)]
+    prompts = [each["cond_frame_outputs"] for each in state["output_dict_per_obj"].values()]
+    colours = [remembered_colours(each.values()) for each in prompts]
+    assert None not in colours
     changed = False
     for frame, _, logits_n1hw in fitting.propagate_in_video(state, 0, 4):
         logits_nhw = logits_n1hw[:, 0].numpy()
         for own, mask in enumerate(fitted[frame]):
             others_hw = (np.delete(logits_nhw, own, axis=0) > 0).any(axis=0)
-            expected_hw = fit_to_edges(clip[frame], logits_nhw[own], others_hw)
+            seen = None if frame == 0 else colours[own]  # a prompted frame shows its own
+            expected_hw = fit_to_edges(clip[frame], logits_nhw[own], others_hw, seen)
             if (frame, mask.object_id) == (0, 1):
                 expected_hw = given_hw
             np.testing.assert_array_equal(mask.mask_hw, expected_hw)
@@ -229,7 +235,7 @@ def test_the_picture_has_a_say_in_which_candidate_is_taken(small_streaming: Any,
         if frame == 0:
             continue
         masks_nmhw, ious_nm, *_ = offered[-1]
-        bins_hw = bin_colours(clip[frame])
+        bins_hw = colour_bins(in_square(clip[frame]))
         for i, (mask, outputs) in enumerate(
             zip(objects, state["output_dict_per_obj"].values(), strict=True)
         ):

@@ -18,7 +18,8 @@ import torch
 from tracker.errors import VideoError
 from tracker.models.bounded_predictor import BoundedPredictor, State, Tracked
 from tracker.models.bounded_state import Outputs, Reach
-from tracker.models.choosing import bin_colours, choose, remembered_colours
+from tracker.models.choosing import choose
+from tracker.models.colour_memory import remembered_colours
 from tracker.models.compiling import CompiledParts
 from tracker.models.engine_options import EngineOptions
 from tracker.models.frames import EndOfVideo
@@ -31,6 +32,7 @@ from tracker.models.sam_heads import HeadOutputs, Proposals, decode_masks, enlar
 from tracker.models.shared_attention import attend, attend_by_products
 from tracker.models.tables import cache_tables
 from tracker.models.windows import leave_out_padding
+from tracker.prompted_colours import colour_bins, in_square
 
 MOST_TOGETHER = 16
 """Objects in one pass: beyond this the memory it takes grows, and the speed no longer does."""
@@ -285,7 +287,7 @@ class GroupedPredictor(BoundedPredictor):
         if self._tracked is None or proposals.ious_bm.shape[1] == 1:
             return taken_b
         state, obj_indices, frame_idx = self._tracked
-        bins_hw = bin_colours(state["images"].source[frame_idx])
+        bins_hw = colour_bins(in_square(state["images"].source[frame_idx]))
         masks_bmhw = proposals.masks_bmhw.cpu().numpy()
         ious_bm = proposals.ious_bm.float().cpu().numpy()
         for i, obj_idx in enumerate(obj_indices):

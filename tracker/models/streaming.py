@@ -27,13 +27,14 @@ from tracker.masks import BoolMask
 from tracker.models.bounded_predictor import State
 from tracker.models.bounded_state import GIVEN, Output
 from tracker.models.building import build_from_config, load_weights
-from tracker.models.choosing import remember_colours
+from tracker.models.colour_memory import remember_colours, remembered_colours, shows_colours
 from tracker.models.device import pick_device
 from tracker.models.engine_options import MAX_COND_FRAMES, EngineOptions
 from tracker.models.frames import EndOfVideo, FrameSource, FrameTensors, open_frames
 from tracker.models.grouped_predictor import GroupedPredictor
 from tracker.models.prompt_checks import check_frame_index, check_mask, check_points_and_box
 from tracker.models.registry import resolve
+from tracker.prompted_colours import Colours
 from tracker.settings import Candidates, Edges, Precision
 from tracker.types import ObjectMask
 
@@ -315,7 +316,10 @@ class StreamingVideoPredictor(GroupedPredictor):
         """
         steps = self._walk(inference_state, start_frame_idx, max_frame_num_to_track, reverse)
         for frame_idx, obj_ids, video_masks, outs in steps:
-            masks_nhw = self._handed_out(inference_state, frame_idx, video_masks[:, 0], outs)
+            colours_n = _prompted_colours(inference_state, outs)
+            masks_nhw = self._handed_out(
+                inference_state, frame_idx, video_masks[:, 0], outs, colours_n
+            )
             # One transfer for all objects: on a GPU each is a wait.
             scores = torch.cat([out["object_score_logits"].reshape(1) for out in outs]).tolist()
             ious = torch.cat([out["predicted_iou"].reshape(1) for out in outs]).clamp(0, 1).tolist()
@@ -327,7 +331,12 @@ class StreamingVideoPredictor(GroupedPredictor):
             yield frame_idx, tuple(sorted(objects, key=lambda each: each.object_id))
 
     def _handed_out(
-        self, state: State, frame_idx: int, logits_nhw: torch.Tensor, outs: list[Output]
+        self,
+        state: State,
+        frame_idx: int,
+        logits_nhw: torch.Tensor,
+        outs: list[Output],
+        colours_n: Sequence[Colours | None],
     ) -> list[BoolMask]:
         """The masks of a frame: as given, else its logits', fitted if the switches say so."""
         given = [_given(out, logits_nhw.shape[1:]) for out in outs]
@@ -336,7 +345,7 @@ class StreamingVideoPredictor(GroupedPredictor):
             return standing
         if self.fits_edges:
             image_hwc = state["images"].source[frame_idx]
-            made = fit_all_to_edges(image_hwc, logits_nhw.float().cpu().numpy())
+            made = fit_all_to_edges(image_hwc, logits_nhw.float().cpu().numpy(), colours_n)
         else:
             made = list((logits_nhw > 0).cpu().numpy())
         return [b if a is None else a for a, b in zip(given, made, strict=True)]
@@ -386,9 +395,8 @@ class StreamingVideoPredictor(GroupedPredictor):
         """What the switches want of the masks that are handed out for new prompts."""
         for frame_idx, out in _new_prompts(state):
             _, video_masks = self._get_orig_video_res_output(state, out["pred_masks"])
-            (mask_hw,) = self._handed_out(state, frame_idx, video_masks[:, 0], [out])
-            if self.asks_picture:
-                remember_colours(out, state["images"].source[frame_idx], mask_hw)
+            (mask_hw,) = self._handed_out(state, frame_idx, video_masks[:, 0], [out], [None])
+            remember_colours(out, state["images"].source[frame_idx], mask_hw)
             if self.fits_edges:
                 self._remember_as_handed_out(state, frame_idx, out, mask_hw)
 
@@ -414,6 +422,20 @@ class StreamingVideoPredictor(GroupedPredictor):
             run_mem_encoder=True,
         )
         out |= {key: given[key] for key in ("maskmem_features", "maskmem_pos_enc", "obj_ptr")}
+
+
+def _prompted_colours(state: State, outs: list[Output]) -> list[Colours | None]:
+    """What the prompts of each object have shown of its colours; None where one was given.
+
+    The mask of a prompted frame was fitted, and remembered, before it could show its colours.
+    """
+    outputs = state["output_dict_per_obj"]
+    return [
+        None
+        if shows_colours(out)
+        else remembered_colours(outputs[obj_idx]["cond_frame_outputs"].values())
+        for obj_idx, out in enumerate(outs)
+    ]
 
 
 def _new_prompts(state: State) -> list[tuple[int, Output]]:
