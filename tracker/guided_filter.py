@@ -7,6 +7,8 @@ depend on colours in each window is learned from a small picture, and holds for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -27,37 +29,49 @@ def guided(values_hw: Map, small_hw3: Map, large_hw3: Map, *, radius: int, epsil
     Returns:
         float32, of the large picture's height and width.
     """
-    mean_hw, colour_hw3 = _windowed(values_hw, radius), _windowed(small_hw3, radius)
-    joint_hw3 = (
-        _windowed(values_hw[..., None] * small_hw3, radius) - mean_hw[..., None] * colour_hw3
-    )
-    squares_hw9 = (small_hw3[..., None] * small_hw3[..., None, :]).reshape(*values_hw.shape, 9)
-    spread_hw33 = _windowed(squares_hw9, radius).reshape(*values_hw.shape, 3, 3)
-    spread_hw33 -= colour_hw3[..., None] * colour_hw3[..., None, :]
-    spread_hw33 += epsilon * np.eye(3, dtype=np.float32)
-    slope_hw3 = _solved(spread_hw33, joint_hw3)
-    offset_hw = mean_hw - _dot(slope_hw3, colour_hw3)
+
+    def windowed(map_hw: Map) -> Map:
+        """The mean of the window around each pixel."""
+        side_wh = 2 * radius + 1, 2 * radius + 1
+        return np.asarray(cv2.blur(map_hw, side_wh, borderType=cv2.BORDER_REFLECT), np.float32)
+
+    colours = _planes(small_hw3)
+    mean_hw, means = windowed(values_hw), [windowed(colour_hw) for colour_hw in colours]
+    joint = [windowed(values_hw * c) - mean_hw * m for c, m in zip(colours, means, strict=True)]
+    spread = [
+        windowed(colours[i] * colours[j]) - means[i] * means[j] + np.float32(epsilon * (i == j))
+        for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+    ]
+    slopes = _solved(spread, joint)
+    offset_hw = mean_hw - _dot(slopes, means)
     large_wh = large_hw3.shape[1], large_hw3.shape[0]
-    slope_hw3, offset_hw = (
-        np.asarray(cv2.resize(_windowed(each, radius), large_wh), np.float32)
-        for each in (slope_hw3, offset_hw)
+    *slopes, offset_hw = (
+        np.asarray(cv2.resize(windowed(each_hw), large_wh), np.float32)
+        for each_hw in (*slopes, offset_hw)
     )
-    return _dot(slope_hw3, large_hw3) + offset_hw
+    return _dot(slopes, _planes(large_hw3)) + offset_hw
 
 
-def _windowed(maps: Map, radius: int) -> Map:
-    """The mean of the window around each pixel, per channel."""
-    side_wh = 2 * radius + 1, 2 * radius + 1
-    return np.asarray(cv2.blur(maps, side_wh, borderType=cv2.BORDER_REFLECT), np.float32)
+def _planes(picture_hw3: Map) -> list[Map]:
+    return [np.asarray(plane_hw, np.float32) for plane_hw in cv2.split(picture_hw3)]
 
 
-def _solved(symmetric_hw33: Map, right_hw3: Map) -> Map:
-    """The solution of three linear equations for every pixel, by Cramer's rule."""
-    a, b, c = (symmetric_hw33[..., row, :] for row in range(3))
-    cofactors = np.cross(b, c), np.cross(c, a), np.cross(a, b)
-    determinant_hw = _dot(a, cofactors[0])
-    return np.dstack([_dot(right_hw3, each) / determinant_hw for each in cofactors])
+def _solved(symmetric: Sequence[Map], right: Sequence[Map]) -> list[Map]:
+    """The solution of three linear equations for every pixel, by Cramer's rule.
+
+    Args:
+        symmetric: the six different coefficients, row by row.
+    """
+    a, b, c, d, e, f = symmetric
+    ce_bf, be_cd, bc_ae = c * e - b * f, b * e - c * d, b * c - a * e
+    cofactors = (
+        (d * f - e * e, ce_bf, be_cd),
+        (ce_bf, a * f - c * c, bc_ae),
+        (be_cd, bc_ae, a * d - b * b),
+    )
+    determinant_hw = _dot((a, b, c), cofactors[0])
+    return [_dot(row, right) / determinant_hw for row in cofactors]
 
 
-def _dot(a_hw3: Map, b_hw3: Map) -> Map:
-    return np.asarray(np.einsum("hwc,hwc->hw", a_hw3, b_hw3))
+def _dot(a: Sequence[Map], b: Sequence[Map]) -> Map:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
