@@ -65,7 +65,7 @@ def test_tracking_on_has_the_same_bits(predictor: Any, clip: Any, tmp_path: Path
 
 
 def test_the_colours_of_prompts_come_along(small_streaming: Any, clip: Any, tmp_path: Path) -> None:
-    predictor = small_streaming(candidates="picture")
+    predictor = small_streaming(candidates="picture", edges="picture")
     state = tracked(predictor, clip, LAST)
     new = restored(predictor, clip, state, tmp_path)
     assert_same(predictor.track(new, LAST + 1, 20), predictor.track(state, LAST + 1, 20))

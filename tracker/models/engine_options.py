@@ -29,9 +29,10 @@ class EngineOptions:
             `exact` always keeps all.
         graphs: on CUDA, record the kernels of a frame and replay them; `compile` does so too.
             Without effect elsewhere, and with `exact`.
-        edges: `picture` fits masks that are handed out to the picture, see `tracker.edges`, and
-            remembers prompts by theirs. `model` leaves them as they are, `auto` fits them below an
-            image size of 512 px and not with `exact`.
+        edges: `picture` fits masks that are handed out to the picture, with the colours that the
+            prompts of an object showed (see `tracker.edges`), and remembers prompts by theirs.
+            `model` leaves them as they are, `auto` fits them below an image size of 512 px and not
+            with `exact`.
         candidates: `model` takes the decoder's candidate mask whose predicted IoU is the largest;
             `picture` asks the object's colours as well, see `tracker.models.choosing`; `auto` does
             so below an image size of 512 px and not with `exact`.
