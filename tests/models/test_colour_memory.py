@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tests.made_pictures import BLUE, GREY, RED, picture
-from tracker.models.colour_memory import remember_colours, remembered_colours, shows_colours
+from tracker.models.colour_memory import colours_of_objects, remember_colours, remembered_colours
 from tracker.prompted_colours import Colours
 
 
@@ -18,7 +18,6 @@ def test_it_is_kept_as_tensors_and_read_together() -> None:
     for out, prompt in zip(outputs, prompts, strict=False):
         remember_colours(out, *prompt)
     assert all(isinstance(value, torch.Tensor) for out in outputs for value in out.values())
-    assert [shows_colours(out) for out in outputs] == [True, True, False]
     together = Colours.together([Colours.of(*prompt) for prompt in prompts])
     read = remembered_colours(outputs)
     assert read is not None and np.isclose(read.distinctness, together.distinctness)
@@ -43,3 +42,18 @@ def test_what_was_counted_in_other_bins_is_left_out() -> None:
     read = remembered_colours([old, new])
     assert read is not None
     np.testing.assert_array_equal(read.counts_2n, Colours.of(*picture(RED, BLUE)).counts_2n)
+
+
+def test_a_frame_takes_the_colours_of_the_prompts_before_it() -> None:
+    red: dict[str, Any] = {}
+    blue: dict[str, Any] = {}
+    tracked: dict[str, Any] = {}
+    remember_colours(red, *picture(RED, BLUE))
+    remember_colours(blue, *picture(BLUE, RED))
+    objects: Any = {0: {"cond_frame_outputs": {0: red}}, 1: {"cond_frame_outputs": {5: blue}}}
+    first, second = colours_of_objects(objects, [tracked, tracked])
+    assert first is not None and second is not None
+    np.testing.assert_array_equal(first.counts_2n, red["colour_counts"].numpy())
+    np.testing.assert_array_equal(second.counts_2n, blue["colour_counts"].numpy())
+    prompted_now, other = colours_of_objects(objects, [red, tracked])
+    assert prompted_now is None and other is not None

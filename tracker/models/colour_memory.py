@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tracker.masks import BoolMask
-from tracker.models.bounded_state import Output
+from tracker.models.bounded_state import Output, Outputs
 from tracker.prompted_colours import BINS, Colours
 
 _COUNTS, _DISTINCTNESS = "colour_counts", "colour_distinctness"  # keys of outputs
@@ -35,11 +35,25 @@ def remembered_colours(prompted: Iterable[Output]) -> Colours | None:
     shown = [
         Colours(out[_COUNTS].cpu().numpy(), float(out[_DISTINCTNESS]))
         for out in prompted
-        if shows_colours(out) and out[_COUNTS].shape[1] == BINS
+        if _COUNTS in out and out[_COUNTS].shape[1] == BINS
     ]
     return Colours.together(shown) if shown else None
 
 
-def shows_colours(out: Output) -> bool:
-    """Whether something was added to this output."""
-    return _COUNTS in out
+def colours_of_objects(
+    outputs_of_objects: Mapping[int, Outputs], outs: Sequence[Output]
+) -> list[Colours | None]:
+    """What the prompts of each object have shown; None for one that is prompted on this frame.
+
+    The mask of a prompted frame was fitted, and remembered, before it could show its colours.
+
+    Args:
+        outputs_of_objects: by object index, from 0.
+        outs: those of one frame, in the same order.
+    """
+    return [
+        None
+        if _COUNTS in out
+        else remembered_colours(outputs_of_objects[obj_idx]["cond_frame_outputs"].values())
+        for obj_idx, out in enumerate(outs)
+    ]

@@ -27,7 +27,7 @@ from tracker.masks import BoolMask
 from tracker.models.bounded_predictor import State
 from tracker.models.bounded_state import GIVEN, Output
 from tracker.models.building import build_from_config, load_weights
-from tracker.models.colour_memory import remember_colours, remembered_colours, shows_colours
+from tracker.models.colour_memory import colours_of_objects, remember_colours
 from tracker.models.device import pick_device
 from tracker.models.engine_options import MAX_COND_FRAMES, EngineOptions
 from tracker.models.frames import EndOfVideo, FrameSource, FrameTensors, open_frames
@@ -316,7 +316,7 @@ class StreamingVideoPredictor(GroupedPredictor):
         """
         steps = self._walk(inference_state, start_frame_idx, max_frame_num_to_track, reverse)
         for frame_idx, obj_ids, video_masks, outs in steps:
-            colours_n = _prompted_colours(inference_state, outs)
+            colours_n = colours_of_objects(inference_state["output_dict_per_obj"], outs)
             masks_nhw = self._handed_out(
                 inference_state, frame_idx, video_masks[:, 0], outs, colours_n
             )
@@ -422,20 +422,6 @@ class StreamingVideoPredictor(GroupedPredictor):
             run_mem_encoder=True,
         )
         out |= {key: given[key] for key in ("maskmem_features", "maskmem_pos_enc", "obj_ptr")}
-
-
-def _prompted_colours(state: State, outs: list[Output]) -> list[Colours | None]:
-    """What the prompts of each object have shown of its colours; None where one was given.
-
-    The mask of a prompted frame was fitted, and remembered, before it could show its colours.
-    """
-    outputs = state["output_dict_per_obj"]
-    return [
-        None
-        if shows_colours(out)
-        else remembered_colours(outputs[obj_idx]["cond_frame_outputs"].values())
-        for obj_idx, out in enumerate(outs)
-    ]
 
 
 def _new_prompts(state: State) -> list[tuple[int, Output]]:
