@@ -39,7 +39,7 @@ def as_a_model_sees_it(mask_hw: BoolMask) -> NDArray[np.float32]:
 
 
 DISC = disc(110, 90, 50)
-RED, GREEN = (200, 60, 50), (60, 180, 60)
+RED, GREEN, YELLOW = (200, 60, 50), (60, 180, 60), (220, 200, 40)
 HAIR = np.zeros_like(DISC)
 HAIR[20:23, 20:200] = True
 
@@ -80,6 +80,20 @@ def test_colours_of_prompts_bring_back_what_the_model_doubts() -> None:
     assert fitted_hw[green_hw].mean() > 0.9 and iou(fitted_hw, DISC) > 0.97
     logits_hw[green_hw] = -8
     assert not fit_to_edges(image_hwc, logits_hw, colours=prompted)[green_hw].any()
+
+
+def test_the_colours_of_a_mask_give_way_to_those_of_prompts() -> None:
+    """Yellow light falls on the object and beside it; prompts have not shown that colour."""
+    prompted = Colours.of(painted((DISC, RED)), DISC)
+    lit_hw = DISC & (np.arange(WIDTH) // 20 == 5)
+    beside_hw = disc(166, 90, 14) & ~DISC
+    image_hwc, logits_hw = (
+        painted((DISC, RED), (lit_hw | beside_hw, YELLOW)),
+        as_a_model_sees_it(DISC),
+    )
+    logits_hw[beside_hw] = -2
+    assert fit_to_edges(image_hwc, logits_hw)[beside_hw].mean() > 0.8
+    assert fit_to_edges(image_hwc, logits_hw, colours=prompted)[beside_hw].mean() < 0.2
 
 
 def test_colours_count_as_far_as_they_tell_the_object_from_its_surroundings() -> None:

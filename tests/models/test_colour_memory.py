@@ -53,7 +53,7 @@ def test_a_frame_takes_the_colours_of_the_prompts_before_it() -> None:
     objects: Any = {0: {"cond_frame_outputs": {0: red}}, 1: {"cond_frame_outputs": {5: blue}}}
     first, second = colours_of_objects(objects, [tracked, tracked])
     assert first is not None and second is not None
-    np.testing.assert_array_equal(first.counts_2n, red["colour_counts"].numpy())
-    np.testing.assert_array_equal(second.counts_2n, blue["colour_counts"].numpy())
+    np.testing.assert_array_equal(first.counts_2n, Colours.of(*picture(RED, BLUE)).counts_2n)
+    np.testing.assert_array_equal(second.counts_2n, Colours.of(*picture(BLUE, RED)).counts_2n)
     prompted_now, other = colours_of_objects(objects, [red, tracked])
     assert prompted_now is None and other is not None
