@@ -7,7 +7,8 @@ import torch
 from sam2.modeling.position_encoding import apply_rotary_enc
 from sam2.modeling.sam.transformer import RoPEAttention
 
-from tracker.models.rotary import forget_tables, placed
+from tracker.models.derived import forget_derived
+from tracker.models.rotary import placed
 
 SIDE, CHANNELS, POINTERS = 4, 24, 5
 
@@ -68,5 +69,5 @@ def test_other_weights() -> None:
     before = placed(module, "q_proj", queries, SIDE * SIDE)
     module.q_proj.weight.mul_(2)
     module.q_proj.bias.mul_(2)
-    forget_tables(module)
+    forget_derived(module)
     torch.testing.assert_close(placed(module, "q_proj", queries, SIDE * SIDE), 2 * before)

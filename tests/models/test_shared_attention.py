@@ -35,12 +35,17 @@ def memory_attention(heads: int, positions_everywhere: bool) -> MemoryAttention:
     return MemoryAttention(CHANNELS, True, layer, 2).eval()
 
 
-@pytest.mark.parametrize("block", [shared_attention.BLOCK, (5, 7)])
+@pytest.mark.parametrize(("scores", "block"), [(shared_attention.SCORES, (1, 1)), (1, (5, 7))])
 @pytest.mark.parametrize(("heads", "everywhere"), [(1, False), (1, True), (2, True)])
 @torch.inference_mode()
 def test_sam2s_own_sums(
-    heads: int, everywhere: bool, block: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    heads: int,
+    everywhere: bool,
+    scores: int,
+    block: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(shared_attention, "SCORES", scores)
     monkeypatch.setattr(shared_attention, "BLOCK", block)
     attention, tokens = memory_attention(heads, everywhere), SIDE * SIDE
     image, positions = torch.randn(1, tokens, CHANNELS), torch.randn(1, tokens, CHANNELS)

@@ -21,13 +21,14 @@ from tracker.models.bounded_state import Outputs, Reach
 from tracker.models.choosing import choose
 from tracker.models.colour_memory import remembered_colours
 from tracker.models.compiling import CompiledParts
+from tracker.models.derived import forget_derived
 from tracker.models.engine_options import EngineOptions
 from tracker.models.frames import EndOfVideo
 from tracker.models.memory_policies import POLICIES, Candidates, MemoryPolicy
 from tracker.models.memory_reading import MemoryReader, Reading
+from tracker.models.neck import project_at_once
 from tracker.models.precision import computing_in, lower, resolve_precision
 from tracker.models.recording import Recorded, graph_capture
-from tracker.models.rotary import forget_tables
 from tracker.models.sam_heads import HeadOutputs, Proposals, decode_masks, enlarged, propose, settle
 from tracker.models.shared_attention import attend, attend_by_products
 from tracker.models.tables import cache_tables
@@ -76,6 +77,7 @@ class GroupedPredictor(BoundedPredictor):
         layout = torch.contiguous_format if plain else torch.channels_last
         self.image_encoder.to(memory_format=layout)
         leave_out_padding(self.image_encoder.trunk, wanted=not plain)
+        project_at_once(self, wanted=not plain)
         small = self.image_size < 512  # larger frames fill matrix products alone
         self._batch_frames = options.batch_frames or (4 if small and not plain else 1)
         self._policy: MemoryPolicy = POLICIES[options.memory_policy]()
@@ -112,7 +114,7 @@ class GroupedPredictor(BoundedPredictor):
     def _forget_tables(self) -> None:
         """Other weights were loaded."""
         self._reader.clear()
-        forget_tables(self.memory_attention)
+        forget_derived(self)
         for part in self._recorded:
             part.clear()
 

@@ -7,13 +7,12 @@ sam2/modeling/position_encoding.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-_KEPT = "_kept_for_turning"
+from tracker.models.derived import Pair, derived
 
 
 def placed(
@@ -36,12 +35,6 @@ def placed(
     out_bmc = F.linear(tokens_bmc, *_in_halves(module, name))
     _turn(out_bmc[:, :on_grid], *_cosines_and_sines(module, table_nc, out_bmc.dtype))
     return out_bmc
-
-
-def forget_tables(model: Any) -> None:
-    """Forget what depends on the weights of a model."""
-    for module in model.modules():
-        module.__dict__.pop(_KEPT, None)
 
 
 def _rotations(module: Any, token_count: int) -> torch.Tensor:
@@ -82,32 +75,20 @@ def _turn(tokens_bmc: torch.Tensor, cosines_nd: torch.Tensor, sines_nd: torch.Te
     x.copy_(turned_x)
 
 
-def _in_halves(module: Any, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _in_halves(module: Any, name: str) -> Pair:
     """Weight and bias of a projection that gives the first channel of every pair in front."""
     projection = getattr(module, name)
 
-    def rows() -> tuple[torch.Tensor, torch.Tensor]:
+    def rows() -> Pair:
         channels = torch.arange(projection.out_features).view(module.num_heads, -1, 2)
         order = channels.transpose(1, 2).flatten()
         return projection.weight.detach()[order], projection.bias.detach()[order]
 
-    return _kept(module, (name, projection.weight.dtype), rows)
+    return derived(module, (name, projection.weight.dtype), rows)
 
 
-def _cosines_and_sines(
-    module: Any, table_nc: torch.Tensor, dtype: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor]:
-    def parts() -> tuple[torch.Tensor, torch.Tensor]:
+def _cosines_and_sines(module: Any, table_nc: torch.Tensor, dtype: torch.dtype) -> Pair:
+    def parts() -> Pair:
         return table_nc.real.to(dtype).contiguous(), table_nc.imag.to(dtype).contiguous()
 
-    return _kept(module, (len(table_nc), dtype), parts)
-
-
-def _kept(
-    module: Any, key: tuple[Any, ...], make: Callable[[], tuple[torch.Tensor, torch.Tensor]]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What was made before for this key, until other weights are loaded."""
-    made: dict[Any, tuple[torch.Tensor, torch.Tensor]] = module.__dict__.setdefault(_KEPT, {})
-    if key not in made:
-        made[key] = make()
-    return made[key]
+    return derived(module, (len(table_nc), dtype), parts)

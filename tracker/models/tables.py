@@ -35,16 +35,17 @@ class GridPositions(nn.Module):
     are read for their shape alone (sam2_base.py:490, :766).
     """
 
-    def __init__(self, sine: nn.Module, side: int) -> None:
+    def __init__(self, sine: Any, side: int) -> None:
         super().__init__()
         self._sine = sine
+        self._channels = 2 * sine.num_pos_feats
         self._side = side
         self._tables: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
 
     def forward(self, maps_bchw: torch.Tensor) -> torch.Tensor:
-        batch, channels, height, width = maps_bchw.shape
+        batch, _, height, width = maps_bchw.shape
         if height != self._side:
-            return maps_bchw.new_zeros(1).expand(batch, channels, height, width)
+            return maps_bchw.new_zeros(1).expand(batch, self._channels, height, width)
         key = (maps_bchw.device, maps_bchw.dtype)
         if key not in self._tables:
             # SAM2's first table has its axes permuted in memory, the later ones do not. The order
