@@ -29,7 +29,7 @@ def found():
 
     def make(mask_hw, predicted_iou=0.9):
         proposal = Proposal("box", *NO_POINTS, (20, 20, 60, 60))
-        return Candidate("r", proposal, mask_hw, predicted_iou, Measures(0.5, 0.5, 0.5, 0.5, 0.5))
+        return Candidate("r", proposal, mask_hw, predicted_iou, Measures(0.5, 0.5, 0.5, 0.5))
 
     return make
 

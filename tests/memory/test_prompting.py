@@ -275,7 +275,7 @@ def test_the_whole_decision_can_be_written_down(memory, find):
 def test_a_mask_that_agrees_with_nothing_is_not_the_object(purity, score):
     """However much it looks like it as a whole, and however well patches match somewhere."""
     nowhere = Proposal("points", np.zeros((0, 2), np.float32), np.zeros(0, np.int32), None)
-    measures = Measures(similarity=0.9, purity=purity, coverage=0.8, completeness=0.7, outline=0.6)
+    measures = Measures(similarity=0.9, purity=purity, coverage=0.8, completeness=0.7)
     best = Candidate("reference", nowhere, np.ones((4, 4), bool), 0.8, measures)
     match = Match("reference", "red", 0.9, foreground=0.4, background=0.9, similarity=0.55)
     assert presence(best, match) == pytest.approx(score)

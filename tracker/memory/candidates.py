@@ -9,7 +9,6 @@ import numpy as np
 
 from tracker.masks import BoolMask
 from tracker.memory.comparison import Comparison, unit
-from tracker.memory.outlines import Lab, outline_clarity
 from tracker.memory.proposals import Proposal
 from tracker.memory.retrieval import cell_coverage, inside_cells
 from tracker.models.sam2 import ImagePrompter
@@ -21,7 +20,7 @@ AS_GOOD = 0.1  # cosine by which a better match outside the mask takes most of a
 
 @dataclass(frozen=True)
 class Measures:
-    """How a mask fits the image, and what a reference says about it, each 0 to 1.
+    """How a mask fits what a reference says about the image, each 0 to 1.
 
     Attributes:
         similarity: cosine of the mean feature in the mask and that of the reference's object.
@@ -29,14 +28,12 @@ class Measures:
         coverage: how well the object's reference patches are matched in the mask, 1 when none
             has a better match elsewhere. Another object of the same looks takes nothing away.
         completeness: of the parts that stand out and that the mask touches, the share inside it.
-        outline: how clearly the picture's colours change where the mask ends.
     """
 
     similarity: float
     purity: float
     coverage: float
     completeness: float
-    outline: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +58,13 @@ class Candidate:
 
     @property
     def agreement(self) -> float:
-        """How well prompt, mask and features agree, 0 to 1: the geometric mean of the six.
+        """How well prompt, mask and features agree, 0 to 1: the geometric mean of the five.
 
         Purity, coverage and completeness hold one another in balance, as purity and coverage do
         in Matcher: a mask that spills over, or is only a part of the object, loses.
         """
-        six = (self.predicted_iou, *astuple(self.measures))
-        return float(np.prod(six)) ** (1 / len(six))
+        five = (self.predicted_iou, *astuple(self.measures))
+        return float(np.prod(five)) ** (1 / len(five))
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the mask."""
@@ -90,15 +87,14 @@ def answer(
     proposal: Proposal,
     reference_id: str,
     compared: Comparison,
-    lab_hwc: Lab,
     prompter: ImagePrompter,
     *,
     fitted: bool = True,
 ) -> list[Candidate]:
     """Every mask that the decoder gives for a proposal, the decoder's best first, measured.
 
-    The image is set already, in the proposal's view; what was compared is that view, and `lab_hwc`
-    is its `small_lab`. `fitted` is that of `ImagePrompter.predict`.
+    The image is set already, in the proposal's view; what was compared is that view. `fitted` is
+    that of `ImagePrompter.predict`.
     """
     points, labels = proposal.points_n2, proposal.point_labels_n
     masks = prompter.predict(
@@ -114,27 +110,25 @@ def answer(
             proposal,
             mask_hw=m.mask_hw,
             predicted_iou=m.predicted_iou,
-            measures=measure(in_view(m.mask_hw, proposal.view_xyxy), compared, lab_hwc),
+            measures=measure(in_view(m.mask_hw, proposal.view_xyxy), compared),
             rank=rank,
         )
         for rank, m in enumerate(masks)
     ]
 
 
-def sharpened(
-    candidate: Candidate, compared: Comparison, lab_hwc: Lab, prompter: ImagePrompter
-) -> Candidate:
+def sharpened(candidate: Candidate, compared: Comparison, prompter: ImagePrompter) -> Candidate:
     """The candidate, its mask fitted to the picture where `prompter` does so, measured anew."""
     if not prompter.fits_edges:
         return candidate
-    again = answer(candidate.proposal, candidate.reference_id, compared, lab_hwc, prompter)
+    again = answer(candidate.proposal, candidate.reference_id, compared, prompter)
     return again[candidate.rank]
 
 
-def measure(mask_hw: BoolMask, compared: Comparison, lab_hwc: Lab) -> Measures:
-    """Hold a mask of the searched image against the reference, and against the image itself."""
+def measure(mask_hw: BoolMask, compared: Comparison) -> Measures:
+    """Hold a mask of the searched image against the reference."""
     if not mask_hw.any():
-        return Measures(0.0, 0.0, 0.0, 0.0, 0.0)
+        return Measures(0.0, 0.0, 0.0, 0.0)
     grid_hw = compared.query.grid_hw
     share_hw, inside_hw = cell_coverage(mask_hw, grid_hw), inside_cells(mask_hw, grid_hw)
     mean_c = np.tensordot(share_hw, compared.query.patches_hwc, axes=2)
@@ -148,5 +142,4 @@ def measure(mask_hw: BoolMask, compared: Comparison, lab_hwc: Lab) -> Measures:
         purity=float(share_hw[compared.closer_hw].sum() / share_hw.sum()),
         coverage=float(np.exp(-gaps_n / AS_GOOD).mean()),
         completeness=min(1.0, float((share_hw * contrast_hw).sum()) / standing_out),
-        outline=outline_clarity(lab_hwc, mask_hw),
     )

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tracker.masks import BoolMask, iou
 from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, answer, measure, sharpened
 from tracker.memory.comparison import compare
-from tracker.memory.outlines import small_lab
 from tracker.memory.proposals import Kind, propose
 from tracker.memory.retrieval import free_cells
 from tracker.models.dinov2 import FeatureExtractor
@@ -48,8 +47,7 @@ def look_closer(
     """
     picture_hwc, object_hw = reference
     view, around = view_around(found.mask_hw, ROOM), view_around(object_hw, ROOM)
-    seen_hwc = in_view(image_hwc, view)
-    seen, lab_hwc = extractor.extract(seen_hwc), small_lab(seen_hwc)
+    seen = extractor.extract(in_view(image_hwc, view))
     compared = compare(
         extractor.extract(in_view(picture_hwc, around)),
         in_view(object_hw, around),
@@ -61,13 +59,13 @@ def look_closer(
     prompter.set_image(image_hwc, view)
     # A prompt has one answer when it is tracked: the decoder's best.
     nearer = [
-        answer(each.seen_in(view), found.reference_id, compared, lab_hwc, prompter, fitted=False)[0]
+        answer(each.seen_in(view), found.reference_id, compared, prompter, fitted=False)[0]
         for each in proposals
     ]
     # Which of the things there it is was decided on the whole image, where all can be seen.
     nearer = [each for each in nearer if iou(each.mask_hw, found.mask_hw) > SAME_OBJECT_IOU]
     if not nearer:
         return None
-    best = sharpened(max(nearer, key=lambda each: each.agreement), compared, lab_hwc, prompter)
-    before = measure(in_view(found.mask_hw, view), compared, lab_hwc)
+    best = sharpened(max(nearer, key=lambda each: each.agreement), compared, prompter)
+    before = measure(in_view(found.mask_hw, view), compared)
     return best if best.agreement > replace(found, measures=before).agreement else None

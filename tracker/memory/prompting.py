@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from tracker.memory.abstention import abstention_threshold
 from tracker.memory.candidates import SAME_OBJECT_IOU, Candidate, answer, sharpened
 from tracker.memory.closer_look import look_closer
 from tracker.memory.comparison import Comparison, compare
-from tracker.memory.outlines import Lab, small_lab
 from tracker.memory.proposals import Kind, propose
 from tracker.memory.retrieval import (
     MATCH_DISTANCE,
@@ -180,11 +178,6 @@ class _Image:
     features: ImageFeatures
     prompter: ImagePrompter
 
-    @cached_property
-    def lab_hwc(self) -> Lab:
-        """For the outlines of masks."""
-        return small_lab(self.image_hwc)
-
 
 @dataclass(frozen=True, eq=False)
 class _Reference:
@@ -237,7 +230,7 @@ class _Scene:
         tried.sort(key=lambda entry: -entry[1].agreement)
         untaken = [entry for entry in tried if not self._is_taken(entry[1].mask_hw)]
         compared, chosen = (untaken or tried)[0]
-        best = sharpened(chosen, compared, self._image.lab_hwc, self._image.prompter)
+        best = sharpened(chosen, compared, self._image.prompter)
         match = next(
             r.match for r in self._labels[label] if r.match.reference_id == best.reference_id
         )
@@ -270,12 +263,7 @@ class _Scene:
             (compared, candidate)
             for proposal in propose(compared, image.image_hwc.shape[:2], rules.kinds, rules.seed)
             for candidate in answer(
-                proposal,
-                reference.match.reference_id,
-                compared,
-                image.lab_hwc,
-                image.prompter,
-                fitted=False,
+                *(proposal, reference.match.reference_id, compared, image.prompter), fitted=False
             )
         ]
 
