@@ -1,4 +1,4 @@
-"""Weights made of a module's weights: kept beside them until others are loaded."""
+"""What is made of a module's weights and tables: kept with it until other weights are loaded."""
 
 from __future__ import annotations
 
